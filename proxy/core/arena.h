@@ -1,8 +1,9 @@
 /*
  * proxy/core/arena.h - memory that is given back all at once.
  *
- * One arena per client command or per applied transaction. Zero-initialised is valid. What
- * it hands out is aligned for any type and lives until reset or fini. Not thread-safe.
+ * One arena per client command or per applied transaction. Zero-initialised is valid.
+ * What it hands out is aligned for any type and lives until reset or fini. Not
+ * thread-safe.
  */
 #ifndef DIA_CORE_ARENA_H
 #define DIA_CORE_ARENA_H
@@ -18,13 +19,14 @@ struct dia_arena {
 	size_t total;                   /* bytes held from malloc */
 };
 
-/* NULL when out of memory. dia_arena_zalloc gives zeroed memory for n items of size each. */
+/* NULL when out of memory. dia_arena_zalloc gives zeroed memory for n items of size each.
+ */
 DIA_MUST_CHECK void *dia_arena_alloc(struct dia_arena *arena, size_t size);
 DIA_MUST_CHECK void *dia_arena_zalloc(struct dia_arena *arena, size_t n, size_t size);
 /* A copy of s; data == NULL when out of memory (or s empty with NULL data). */
 struct dia_slice dia_arena_dup(struct dia_arena *arena, struct dia_slice s);
-/* Forget everything handed out; keeps the newest block when it is of ordinary size, so the
- * steady state allocates nothing. */
+/* Forget everything handed out; keeps the newest block when it is of ordinary size, so
+ * the steady state allocates nothing. */
 void dia_arena_reset(struct dia_arena *arena);
 void dia_arena_fini(struct dia_arena *arena);
 

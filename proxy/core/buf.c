@@ -137,13 +137,15 @@ enum dia_rc dia_buf_add_base64(struct dia_buf *buf, struct dia_slice s)
 	size_t i, rest;
 	uint8_t *out;
 
-	if (s.len > SIZE_MAX / 4 || buf->failed || dia_buf_reserve(buf, (s.len + 2) / 3 * 4) != DIA_OK) {
+	if (s.len > SIZE_MAX / 4 || buf->failed ||
+		dia_buf_reserve(buf, (s.len + 2) / 3 * 4) != DIA_OK) {
 		buf->failed = true;
 		return DIA_E_NOMEM;
 	}
 	out = buf->data + buf->len;
 	for (i = 0; i + 3 <= s.len; i += 3) {
-		uint32_t v = ((uint32_t)s.data[i] << 16) | ((uint32_t)s.data[i + 1] << 8) | s.data[i + 2];
+		uint32_t v = ((uint32_t)s.data[i] << 16) |
+			     ((uint32_t)s.data[i + 1] << 8) | s.data[i + 2];
 
 		*out++ = (uint8_t)digits[v >> 18];
 		*out++ = (uint8_t)digits[(v >> 12) & 63];

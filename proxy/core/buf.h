@@ -1,8 +1,9 @@
 /*
  * proxy/core/buf.h - a growing run of bytes, owned by whoever holds the struct.
  *
- * Zero-initialised is a valid empty buffer. Appends either take all or fail without change.
- * A failed append is remembered in `failed`, so a long series may be checked once at its end.
+ * Zero-initialised is a valid empty buffer. Appends either take all or fail without
+ * change. A failed append is remembered in `failed`, so a long series may be checked once
+ * at its end.
  */
 #ifndef DIA_CORE_BUF_H
 #define DIA_CORE_BUF_H
@@ -19,8 +20,8 @@ struct dia_buf {
 
 /* Make room for `extra` more bytes behind len. */
 DIA_MUST_CHECK enum dia_rc dia_buf_reserve(struct dia_buf *buf, size_t extra);
-/* These return what `failed` says, DIA_OK or DIA_E_NOMEM; the result may be left to a later
- * look at buf->failed, so they are not must-check. */
+/* These return what `failed` says, DIA_OK or DIA_E_NOMEM; the result may be left to a
+ * later look at buf->failed, so they are not must-check. */
 enum dia_rc dia_buf_add(struct dia_buf *buf, const void *data, size_t len);
 enum dia_rc dia_buf_add_slice(struct dia_buf *buf, struct dia_slice s);
 enum dia_rc dia_buf_add_u8(struct dia_buf *buf, uint8_t v);

@@ -38,12 +38,14 @@ enum dia_rc dia_gtid_pos_parse(struct dia_slice text, struct dia_gtid_pos *ret)
 			return DIA_E_PROTOCOL;
 		while (dia_cursor_left(&c) > 0 && (*c.at == ' ' || *c.at == '\n'))
 			(void)dia_cursor_u8(&c);
-		if (!take_number(&c, '-', UINT32_MAX, &domain) || dia_cursor_u8(&c) != '-' ||
-			!take_number(&c, '-', UINT32_MAX, &server) || dia_cursor_u8(&c) != '-' ||
+		if (!take_number(&c, '-', UINT32_MAX, &domain) ||
+			dia_cursor_u8(&c) != '-' ||
+			!take_number(&c, '-', UINT32_MAX, &server) ||
+			dia_cursor_u8(&c) != '-' ||
 			!take_number(&c, ',', UINT64_MAX, &seq_no) || c.bad)
 			return DIA_E_PROTOCOL;
-		if (dia_gtid_pos_update(ret,
-			    (struct dia_gtid){(uint32_t)domain, (uint32_t)server, seq_no}) != DIA_OK)
+		if (dia_gtid_pos_update(ret, (struct dia_gtid){(uint32_t)domain,
+						     (uint32_t)server, seq_no}) != DIA_OK)
 			return DIA_E_LIMIT;
 	}
 	return DIA_OK;
@@ -57,8 +59,9 @@ enum dia_rc dia_gtid_pos_format(const struct dia_gtid_pos *pos, char *out, size_
 		return DIA_E_LIMIT;
 	out[0] = '\0';
 	for (uint32_t i = 0; i < pos->count; i++) {
-		int n = snprintf(out + used, cap - used, "%s%" PRIu32 "-%" PRIu32 "-%" PRIu64,
-			i == 0 ? "" : ",", pos->at[i].domain, pos->at[i].server, pos->at[i].seq_no);
+		int n = snprintf(out + used, cap - used,
+			"%s%" PRIu32 "-%" PRIu32 "-%" PRIu64, i == 0 ? "" : ",",
+			pos->at[i].domain, pos->at[i].server, pos->at[i].seq_no);
 
 		if (n < 0 || (size_t)n >= cap - used)
 			return DIA_E_LIMIT;
@@ -119,9 +122,11 @@ enum dia_rc dia_deps_raise(struct dia_deps *deps, struct dia_dc dc, uint64_t seq
 	return DIA_OK;
 }
 
-void dia_txn_builder_init(struct dia_txn_builder *b, const char *spill_dir, size_t spill_bytes)
+void dia_txn_builder_init(
+	struct dia_txn_builder *b, const char *spill_dir, size_t spill_bytes)
 {
-	*b = (struct dia_txn_builder){.spill_dir = spill_dir, .spill_bytes = spill_bytes, .fd = -1};
+	*b = (struct dia_txn_builder){
+		.spill_dir = spill_dir, .spill_bytes = spill_bytes, .fd = -1};
 }
 
 static enum dia_rc grow_memory(struct dia_txn_builder *b, size_t need)
@@ -141,29 +146,33 @@ static enum dia_rc grow_memory(struct dia_txn_builder *b, size_t need)
 	return DIA_OK;
 }
 
-/* Storage is claimed with posix_fallocate: a full disk must be an error here, not a SIGBUS
- * at some later store into the mapping. */
-static enum dia_rc grow_file(struct dia_txn_builder *b, size_t need, struct dia_err *reterr)
+/* Storage is claimed with posix_fallocate: a full disk must be an error here, not a
+ * SIGBUS at some later store into the mapping. */
+static enum dia_rc grow_file(
+	struct dia_txn_builder *b, size_t need, struct dia_err *reterr)
 {
 	size_t cap = (need + (need >> 1) + 0xfffff) & ~(size_t)0xfffff;
 	int fd = b->fd, failed;
 	void *map;
 
 	if (need > SIZE_MAX / 4)
-		return dia_err_set(reterr, DIA_E_LIMIT, 0, "transaction of %zu bytes", need);
+		return dia_err_set(
+			reterr, DIA_E_LIMIT, 0, "transaction of %zu bytes", need);
 	if (fd < 0) {
 		fd = open(b->spill_dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 		if (fd < 0)
-			return dia_err_set(reterr, DIA_E_IO, errno, "cannot make a spill file in %s: %s",
-				b->spill_dir, strerror(errno));
+			return dia_err_set(reterr, DIA_E_IO, errno,
+				"cannot make a spill file in %s: %s", b->spill_dir,
+				strerror(errno));
 	}
 	failed = posix_fallocate(fd, 0, (off_t)cap);
 	if (failed != 0) {
 		if (b->fd < 0)
 			(void)close(fd);
 		return dia_err_set(reterr, DIA_E_IO, failed,
-			"cannot spill a transaction of %zu bytes to %s: %s; free disk space there", need,
-			b->spill_dir, strerror(failed));
+			"cannot spill a transaction of %zu bytes to %s: %s; free disk "
+			"space there",
+			need, b->spill_dir, strerror(failed));
 	}
 	map = b->fd < 0 ? mmap(NULL, cap, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)
 			: mremap(b->data, b->cap, cap, MREMAP_MAYMOVE);
@@ -171,8 +180,9 @@ static enum dia_rc grow_file(struct dia_txn_builder *b, size_t need, struct dia_
 		failed = errno;
 		if (b->fd < 0)
 			(void)close(fd);
-		return dia_err_set(reterr, DIA_E_NOMEM, failed, "cannot map a spill file of %zu bytes: %s",
-			cap, strerror(failed));
+		return dia_err_set(reterr, DIA_E_NOMEM, failed,
+			"cannot map a spill file of %zu bytes: %s", cap,
+			strerror(failed));
 	}
 	if (b->fd < 0) {
 		if (b->len > 0)
@@ -199,7 +209,8 @@ enum dia_rc dia_txn_builder_add(
 		if (b->fd >= 0 || (b->spill_dir != NULL && need > b->spill_bytes))
 			rc = grow_file(b, need, reterr);
 		else if (grow_memory(b, need) != DIA_OK)
-			rc = dia_err_set(reterr, DIA_E_NOMEM, 0, "no memory for a transaction of %zu bytes", need);
+			rc = dia_err_set(reterr, DIA_E_NOMEM, 0,
+				"no memory for a transaction of %zu bytes", need);
 	}
 	if (rc != DIA_OK)
 		return rc;
@@ -208,8 +219,8 @@ enum dia_rc dia_txn_builder_add(
 	return DIA_OK;
 }
 
-enum dia_rc dia_txn_builder_finish(struct dia_txn_builder *b, const struct dia_txn_head *head,
-	struct dia_txn **ret, struct dia_err *reterr)
+enum dia_rc dia_txn_builder_finish(struct dia_txn_builder *b,
+	const struct dia_txn_head *head, struct dia_txn **ret, struct dia_err *reterr)
 {
 	struct dia_txn *txn = malloc(sizeof(*txn));
 
@@ -257,7 +268,8 @@ struct dia_txn *dia_txn_ref(struct dia_txn *txn)
 
 void dia_txn_unref(struct dia_txn *txn)
 {
-	if (txn == NULL || atomic_fetch_sub_explicit(&txn->refs, 1, memory_order_acq_rel) != 1)
+	if (txn == NULL ||
+		atomic_fetch_sub_explicit(&txn->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	release_body(txn->body, txn->mapped);
 	free(txn);

@@ -1,11 +1,13 @@
 /*
- * proxy/core/change.h - a captured transaction: the one format between capture, link and apply.
+ * proxy/core/change.h - a captured transaction: the one format between capture, link and
+ * apply.
  *
- * The body is a run of binlog events as MariaDB wrote them: 19-byte header (event_len exact,
- * log_pos meaningless), data, no checksum. Only these types occur, in binlog order, and only
- * for replicated tables: TABLE_MAP (19), WRITE/UPDATE/DELETE_ROWS_V1 (23/24/25, never the
- * compressed forms), ANNOTATE_ROWS (160), and in a DDL transaction QUERY (2). So what arrives
- * can be wrapped into a BINLOG statement without conversion; parser/binlog reads it.
+ * The body is a run of binlog events as MariaDB wrote them: 19-byte header (event_len
+ * exact, log_pos meaningless), data, no checksum. Only these types occur, in binlog
+ * order, and only for replicated tables: TABLE_MAP (19), WRITE/UPDATE/DELETE_ROWS_V1
+ * (23/24/25, never the compressed forms), ANNOTATE_ROWS (160), and in a DDL transaction
+ * QUERY (2). So what arrives can be wrapped into a BINLOG statement without conversion;
+ * parser/binlog reads it.
  */
 #ifndef DIA_CORE_CHANGE_H
 #define DIA_CORE_CHANGE_H
@@ -30,8 +32,9 @@ struct dia_gtid {
 
 /*
  * Ids reserved for what diarchy itself writes (session gtid_domain_id and server_id): the
- * base plus an origin DC's id. A transaction in such a domain is an applied one and is never
- * shipped; every other domain is a local one. Base + 0 is for diarchy's own bookkeeping.
+ * base plus an origin DC's id. A transaction in such a domain is an applied one and is
+ * never shipped; every other domain is a local one. Base + 0 is for diarchy's own
+ * bookkeeping.
  */
 #define DIA_RESERVED_ID_BASE UINT32_C(3516923904) /* 0xd1a00000 */
 
@@ -42,7 +45,8 @@ static inline uint32_t dia_reserved_id(struct dia_dc origin)
 
 static inline bool dia_gtid_is_reserved(struct dia_gtid g)
 {
-	return g.domain >= DIA_RESERVED_ID_BASE && g.domain <= DIA_RESERVED_ID_BASE + DIA_DC_MAX;
+	return g.domain >= DIA_RESERVED_ID_BASE &&
+	       g.domain <= DIA_RESERVED_ID_BASE + DIA_DC_MAX;
 }
 
 /* A GTID position: the last GTID of each domain, as @@gtid_binlog_pos shows it. */
@@ -52,12 +56,17 @@ struct dia_gtid_pos {
 	struct dia_gtid at[DIA_GTID_POS_MAX];
 };
 
-/* Parse "0-1-100,1-2-5" (empty is a valid, empty position). DIA_E_PROTOCOL on anything else. */
-DIA_MUST_CHECK enum dia_rc dia_gtid_pos_parse(struct dia_slice text, struct dia_gtid_pos *ret);
+/* Parse "0-1-100,1-2-5" (empty is a valid, empty position). DIA_E_PROTOCOL on anything
+ * else. */
+DIA_MUST_CHECK enum dia_rc dia_gtid_pos_parse(
+	struct dia_slice text, struct dia_gtid_pos *ret);
 /* Text form into out, always terminated; DIA_E_LIMIT if it does not fit. */
-DIA_MUST_CHECK enum dia_rc dia_gtid_pos_format(const struct dia_gtid_pos *pos, char *out, size_t cap);
-/* Record gtid as the last one of its domain. DIA_E_LIMIT when there are too many domains. */
-DIA_MUST_CHECK enum dia_rc dia_gtid_pos_update(struct dia_gtid_pos *pos, struct dia_gtid gtid);
+DIA_MUST_CHECK enum dia_rc dia_gtid_pos_format(
+	const struct dia_gtid_pos *pos, char *out, size_t cap);
+/* Record gtid as the last one of its domain. DIA_E_LIMIT when there are too many domains.
+ */
+DIA_MUST_CHECK enum dia_rc dia_gtid_pos_update(
+	struct dia_gtid_pos *pos, struct dia_gtid gtid);
 /* True if pos is at or past `need` in every domain of `need`. */
 bool dia_gtid_pos_covers(const struct dia_gtid_pos *pos, const struct dia_gtid_pos *need);
 
@@ -73,7 +82,8 @@ struct dia_deps {
 /* 0 when nothing of dc had been applied. */
 uint64_t dia_deps_get(const struct dia_deps *deps, struct dia_dc dc);
 /* Raise dc's entry to seq (never lowers). DIA_E_LIMIT when full. */
-DIA_MUST_CHECK enum dia_rc dia_deps_raise(struct dia_deps *deps, struct dia_dc dc, uint64_t seq);
+DIA_MUST_CHECK enum dia_rc dia_deps_raise(
+	struct dia_deps *deps, struct dia_dc dc, uint64_t seq);
 
 enum dia_txn_flags {
 	DIA_TXN_DDL = 1,
@@ -85,12 +95,13 @@ enum dia_txn_flags {
 /* Everything about a transaction but its rows. */
 struct dia_txn_head {
 	struct dia_dc origin;
-	uint32_t flags;     /* enum dia_txn_flags */
-	uint64_t seq;       /* 1, 2, 3 … per origin without gaps, in its commit order */
+	uint32_t flags; /* enum dia_txn_flags */
+	uint64_t seq;   /* 1, 2, 3 … per origin without gaps, in its commit order */
 	struct dia_hlc stamp;
 	struct dia_gtid gtid; /* in the origin's binlog */
 	uint32_t commit_time; /* of the GTID event, Unix seconds */
-	uint64_t captured_us; /* origin's wall clock when captured, Unix microseconds; 0 unknown */
+	uint64_t captured_us; /* origin's wall clock when captured, Unix microseconds; 0
+				 unknown */
 	struct dia_deps deps;
 };
 
@@ -104,9 +115,9 @@ struct dia_txn {
 };
 
 /*
- * Collects one body. Small bodies grow in memory; past spill_bytes they move to an unlinked
- * file in spill_dir, mapped, so that a transaction larger than memory passes. Zero bytes and
- * NULL dir mean never spill.
+ * Collects one body. Small bodies grow in memory; past spill_bytes they move to an
+ * unlinked file in spill_dir, mapped, so that a transaction larger than memory passes.
+ * Zero bytes and NULL dir mean never spill.
  */
 struct dia_txn_builder {
 	const char *spill_dir; /* borrowed */
@@ -116,10 +127,12 @@ struct dia_txn_builder {
 	int fd; /* -1 while in memory */
 };
 
-void dia_txn_builder_init(struct dia_txn_builder *b, const char *spill_dir, size_t spill_bytes);
+void dia_txn_builder_init(
+	struct dia_txn_builder *b, const char *spill_dir, size_t spill_bytes);
 DIA_MUST_CHECK enum dia_rc dia_txn_builder_add(
 	struct dia_txn_builder *b, struct dia_slice bytes, struct dia_err *reterr);
-/* A transaction with one reference that takes over the collected body; b is empty again. */
+/* A transaction with one reference that takes over the collected body; b is empty again.
+ */
 DIA_MUST_CHECK enum dia_rc dia_txn_builder_finish(struct dia_txn_builder *b,
 	const struct dia_txn_head *head, struct dia_txn **ret, struct dia_err *reterr);
 void dia_txn_builder_fini(struct dia_txn_builder *b);

@@ -5,7 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-enum dia_rc dia_err_set(struct dia_err *reterr, enum dia_rc rc, int number, const char *fmt, ...)
+enum dia_rc dia_err_set(
+	struct dia_err *reterr, enum dia_rc rc, int number, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -35,7 +36,8 @@ enum dia_rc dia_err_wrap(struct dia_err *reterr, enum dia_rc rc, const char *fmt
 	va_end(ap);
 	used = n < 0 ? 0 : (size_t)n;
 	if (used < sizeof(reterr->text))
-		(void)snprintf(reterr->text + used, sizeof(reterr->text) - used, ": %s", inner);
+		(void)snprintf(
+			reterr->text + used, sizeof(reterr->text) - used, ": %s", inner);
 	reterr->rc = rc;
 	return rc;
 }

@@ -1,9 +1,9 @@
 /*
  * proxy/core/err.h - an error a person will read: code, errno or SQL error number, text.
  *
- * Lives on the caller's stack, no allocation. The function that fails sets it; each caller
- * that knows more may put context in front ("peer west: connect: Connection refused").
- * Functions accept reterr == NULL.
+ * Lives on the caller's stack, no allocation. The function that fails sets it; each
+ * caller that knows more may put context in front ("peer west: connect: Connection
+ * refused"). Functions accept reterr == NULL.
  */
 #ifndef DIA_CORE_ERR_H
 #define DIA_CORE_ERR_H
@@ -19,10 +19,11 @@ struct dia_err {
 };
 
 /* Set *reterr (if not NULL) and return rc, so that a failure is one line at its place. */
-enum dia_rc dia_err_set(struct dia_err *reterr, enum dia_rc rc, int number, const char *fmt, ...)
-	DIA_PRINTF(4, 5);
+enum dia_rc dia_err_set(struct dia_err *reterr, enum dia_rc rc, int number,
+	const char *fmt, ...) DIA_PRINTF(4, 5);
 
-/* Put "context: " before the text; rc and number stay. Returns reterr->rc or rc if NULL. */
+/* Put "context: " before the text; rc and number stay. Returns reterr->rc or rc if NULL.
+ */
 enum dia_rc dia_err_wrap(struct dia_err *reterr, enum dia_rc rc, const char *fmt, ...)
 	DIA_PRINTF(3, 4);
 

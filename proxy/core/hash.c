@@ -12,7 +12,8 @@ static uint64_t fold(uint64_t a, uint64_t b)
 
 uint64_t dia_hash64(struct dia_slice s, uint64_t seed)
 {
-	const uint64_t k0 = UINT64_C(0xa0761d6478bd642f), k1 = UINT64_C(0xe7037ed1a0b428db);
+	const uint64_t k0 = UINT64_C(0xa0761d6478bd642f),
+		       k1 = UINT64_C(0xe7037ed1a0b428db);
 	const uint8_t *p = s.data;
 	uint64_t h = seed ^ k0, w;
 	size_t n = s.len;

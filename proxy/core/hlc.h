@@ -1,8 +1,8 @@
 /*
  * proxy/core/hlc.h - hybrid logical clock values and the order of changes.
  *
- * A value is 48 bits of wall-clock milliseconds (Unix time) over a 16-bit counter, so values
- * compare as integers. Pure: the caller brings the time.
+ * A value is 48 bits of wall-clock milliseconds (Unix time) over a 16-bit counter, so
+ * values compare as integers. Pure: the caller brings the time.
  */
 #ifndef DIA_CORE_HLC_H
 #define DIA_CORE_HLC_H
@@ -48,7 +48,8 @@ static inline struct dia_hlc dia_hlc_next(struct dia_hlc last, uint64_t wall_ms)
 }
 
 /* Where a transaction stands in the order of all DCs' transactions: HLC, then DC id. The
- * index of a change in its transaction breaks the remaining tie between its own changes. */
+ * index of a change in its transaction breaks the remaining tie between its own changes.
+ */
 struct dia_stamp {
 	struct dia_hlc at;
 	struct dia_dc origin;
@@ -58,7 +59,8 @@ static inline int dia_stamp_cmp(struct dia_stamp a, struct dia_stamp b)
 {
 	int by_clock = dia_hlc_cmp(a.at, b.at);
 
-	return by_clock != 0 ? by_clock : (a.origin.id > b.origin.id) - (a.origin.id < b.origin.id);
+	return by_clock != 0 ? by_clock
+			     : (a.origin.id > b.origin.id) - (a.origin.id < b.origin.id);
 }
 
 #endif /* DIA_CORE_HLC_H */

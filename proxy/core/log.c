@@ -36,8 +36,8 @@ enum dia_rc dia_log_level_parse(const char *word, enum dia_log_level *ret)
 	return DIA_E_NOT_FOUND;
 }
 
-void dia_log(enum dia_log_level level, const char *module, const char *event, const char *fmt,
-	...)
+void dia_log(enum dia_log_level level, const char *module, const char *event,
+	const char *fmt, ...)
 {
 	char line[2048];
 	struct timespec ts;
@@ -51,8 +51,9 @@ void dia_log(enum dia_log_level level, const char *module, const char *event, co
 	(void)clock_gettime(CLOCK_REALTIME, &ts);
 	(void)gmtime_r(&ts.tv_sec, &tm);
 	used = strftime(line, sizeof(line), "%Y-%m-%dT%H:%M:%S", &tm);
-	n = snprintf(line + used, sizeof(line) - used, ".%03ldZ level=%s module=%s event=%s ",
-		ts.tv_nsec / 1000000, level_names[level], module, event);
+	n = snprintf(line + used, sizeof(line) - used,
+		".%03ldZ level=%s module=%s event=%s ", ts.tv_nsec / 1000000,
+		level_names[level], module, event);
 	if (n > 0)
 		used += (size_t)n;
 	if (used > sizeof(line) - 2)

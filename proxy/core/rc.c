@@ -4,8 +4,8 @@
 const char *dia_rc_text(enum dia_rc rc)
 {
 	switch (rc) {
-#define DIA_RC_CASE(name, value, label, text)                                                 \
-	case name:                                                                            \
+#define DIA_RC_CASE(name, value, label, text) \
+	case name:                            \
 		return text;
 		DIA_RC_LIST(DIA_RC_CASE)
 #undef DIA_RC_CASE
@@ -16,8 +16,8 @@ const char *dia_rc_text(enum dia_rc rc)
 const char *dia_rc_label(enum dia_rc rc)
 {
 	switch (rc) {
-#define DIA_RC_CASE(name, value, label, text)                                                 \
-	case name:                                                                            \
+#define DIA_RC_CASE(name, value, label, text) \
+	case name:                            \
 		return label;
 		DIA_RC_LIST(DIA_RC_CASE)
 #undef DIA_RC_CASE

@@ -1,10 +1,10 @@
 /*
  * proxy/core/slice.h - a borrowed run of bytes, and bounded reading from it.
  *
- * A slice never owns; whoever fills one says in its header from whom it borrows and for how
- * long. dia_cursor reads little-endian fields with the bound checked each time: after the
- * first read past the end `bad` stays set and every read gives 0, so a parser may read a
- * whole fixed part and check once.
+ * A slice never owns; whoever fills one says in its header from whom it borrows and for
+ * how long. dia_cursor reads little-endian fields with the bound checked each time: after
+ * the first read past the end `bad` stays set and every read gives 0, so a parser may
+ * read a whole fixed part and check once.
  */
 #ifndef DIA_CORE_SLICE_H
 #define DIA_CORE_SLICE_H
@@ -166,9 +166,9 @@ static inline uint64_t dia_cursor_le64(struct dia_cursor *c)
 }
 
 /*
- * Length-encoded integer of the MySQL protocol and of binlog events (MariaDB documentation,
- * "Protocol data types"): < 0xfb itself, 0xfc 2 bytes, 0xfd 3, 0xfe 8. 0xfb (SQL NULL) and
- * 0xff are not lengths: bad.
+ * Length-encoded integer of the MySQL protocol and of binlog events (MariaDB
+ * documentation, "Protocol data types"): < 0xfb itself, 0xfc 2 bytes, 0xfd 3, 0xfe 8.
+ * 0xfb (SQL NULL) and 0xff are not lengths: bad.
  */
 static inline uint64_t dia_cursor_lenenc(struct dia_cursor *c)
 {

@@ -12,7 +12,8 @@ struct dia_guard dia_guard_make(struct dia_slice s)
 	struct dia_guard g;
 
 	g.map_len = body + page;
-	g.map = mmap(NULL, g.map_len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	g.map = mmap(NULL, g.map_len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+		-1, 0);
 	if (g.map == MAP_FAILED || mprotect(g.map + body, page, PROT_NONE) != 0)
 		abort();
 	if (s.len > 0)

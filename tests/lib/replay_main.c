@@ -1,7 +1,8 @@
 /*
  * tests/lib/replay_main.c - run a fuzz target over files and folders given as arguments.
  *
- * Makes every committed corpus an ordinary regression test on compilers without libFuzzer.
+ * Makes every committed corpus an ordinary regression test on compilers without
+ * libFuzzer.
  */
 #include <dirent.h>
 #include <stdint.h>
