@@ -185,8 +185,9 @@ static void log_words(void **state)
 	assert_int_equal(dia_log_level_parse("loud", &level), DIA_E_NOT_FOUND);
 	assert_string_equal(
 		dia_log_quote(out, sizeof(out), "a \"b\"\n"), "\"a \\\"b\\\" \"");
-	assert_int_equal(
-		strlen(dia_log_quote(out, sizeof(out), "0123456789abcdefgh")), 15);
+	(void)dia_log_quote(out, sizeof(out), "0123456789abcdefgh");
+	assert_true(strlen(out) < sizeof(out) && out[0] == '"' &&
+		    out[strlen(out) - 1] == '"');
 }
 
 int main(void)
