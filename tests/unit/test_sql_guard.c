@@ -140,6 +140,7 @@ static const struct row refused[] = {
 	{"SELECT 1 /*! ; SET sql_log_bin=0 */", 0},
 	{"SELECT 1; /*!40101 SET sql_log_bin=0 */;", 0},
 	{"/*!SET*/ sql_log_bin=0", 0},
+	{"/*! SET sql_log_bin=0, default_storage_engine= */ begin", 0},
 	{"/*!80000 ' */ SET sql_log_bin=0 /* ' */", 0},
 	{"/*!101103 ' */ SET sql_log_bin=0 /* ' */", 0},
 	{"/*!120000 ' */ /*!110000 SET sql_log_bin=0 */; SELECT 1 -- '", 0},
