@@ -34,6 +34,9 @@ struct dia_source_ops {
 /*
  * Where a puller delivers (apply implements it). deliver takes the reference on DIA_OK;
  * DIA_E_AGAIN: full, try again after a moment (the puller stops reading: flow control).
+ * Any other error ends the connection, shows in the stats and is tried again. The puller
+ * drops what it already delivered, by sequence; calls for one origin come from one
+ * thread, must not block, and that thread drains wake_fd.
  */
 struct dia_sink_ops {
 	enum dia_rc (*deliver)(void *ctx, struct dia_dc origin, struct dia_txn *txn,
@@ -66,11 +69,17 @@ struct dia_link_config {
 	const char *spill_dir; /* for large transactions on the receiving side */
 	size_t spill_bytes;
 	struct dia_clock clock;
-	uint64_t max_txn_bytes; /* a body larger than this is refused as hostile */
+	/* A body larger than this is refused as hostile; 0: as large as memory maps go.
+	 */
+	uint64_t max_txn_bytes;
 	const struct dia_source_ops *source;
 	void *source_ctx;
 	const struct dia_sink_ops *sink;
 	void *sink_ctx;
+	/* Times, 0 for the default: heartbeats every 1 s, a link silent for 10 s is dead,
+	 * a stranger has 5 s to prove the secret, a refusal that only an operator can
+	 * cure is tried again every 5 s. */
+	uint32_t heartbeat_ms, dead_ms, handshake_ms, slow_retry_ms;
 };
 
 struct dia_link;
@@ -100,5 +109,7 @@ struct dia_link_stats {
 };
 /* Fills up to cap entries, one per configured peer; returns how many. */
 size_t dia_link_stats(struct dia_link *link, struct dia_link_stats *ret, size_t cap);
+/* Connections refused that no configured peer can be blamed for. */
+uint64_t dia_link_strangers(struct dia_link *link);
 
 #endif /* DIA_PEER_LINK_H */
