@@ -5,10 +5,12 @@
  * One applier per origin. It takes transactions from its queue in order, forms a batch,
  * and walks:
  *
- *   IDLE -> CHECK -> BEGIN -> WRITE -> POSITION -> WAIT -> RECHECK -> COMMIT -> IDLE
- *                      ^________________________________________| something new: ROLLBACK
- *   IDLE -> DDL -> MARK -> IDLE          any -> RETRY (back-off) -> CHECK      any ->
- * STOPPED
+ *   IDLE -> CHECK -> BEGIN -> WRITE -> POSITION -> WAIT -> RECHECK -> COMMIT -> COMMITTED
+ * -> IDLE ^                                      |       | something new
+ *             |__________________________ ROLLBACK <-+-------+   (WAIT: held locks too
+ * long) IDLE -> DDL -> COMMITTED -> IDLE deadlock, lock timeout: ROLLBACK -> RETRY
+ * (back-off) -> CHECK connection lost: RECONNECT -> CHECK, or COMMITTED when the mark
+ * says so permanent error: ROLLBACK -> STOPPED
  *
  * Every step does at most one call of the database ops. In the proxy a thread runs steps
  * and those calls block; in the simulation a call that would wait for a row lock returns
@@ -82,6 +84,7 @@ enum dia_applier_state {
 	DIA_APPLIER_WAIT,
 	DIA_APPLIER_RECHECK,
 	DIA_APPLIER_COMMIT,
+	DIA_APPLIER_COMMITTED, /* the engine is still to be told */
 	DIA_APPLIER_ROLLBACK,
 	DIA_APPLIER_DDL,
 	DIA_APPLIER_RECONNECT,
@@ -102,6 +105,13 @@ struct dia_applier_config {
 	uint64_t max_ahead_ms;
 	uint64_t applied_seq; /* committed mark at start: transactions up to it are
 				 dropped */
+	/* Three and more DCs only, after a restart: this many before applied_seq are
+	 * delivered again and enter the window without database work (what one peer did
+	 * is needed against what another sends, and no binlog has its stamps). */
+	uint64_t replay_txns;
+	/* How long row locks may be held while capture catches up (0: 200). Then the
+	 * batch is rolled back and capture awaited without locks. */
+	uint64_t lock_wait_ms;
 	void (*lock)(void *ctx);
 	void (*unlock)(void *ctx);
 	void *lock_ctx;
@@ -123,13 +133,13 @@ DIA_MUST_CHECK enum dia_rc dia_applier_push(struct dia_applier *a, struct dia_tx
 /*
  * One step. DIA_OK: made progress, call again. DIA_E_AGAIN: nothing to do until woken
  * (new transaction, capture progress, a lock in the simulation) or until *ret_wait_ms has
- * passed (0 = no limit). DIA_E_STOPPED: see dia_applier_error.
+ * passed (0 = no limit). DIA_E_STOPPED: see the error in stats.
  */
 DIA_MUST_CHECK enum dia_rc dia_applier_step(
 	struct dia_applier *a, uint64_t wall_ms, uint64_t *ret_wait_ms);
 
 struct dia_applier_stats {
-	enum dia_applier_state state;
+	enum dia_applier_state state; /* after the last step */
 	uint64_t received_seq, applied_seq;
 	uint64_t queued_txns, queued_bytes;
 	uint64_t txns, rows, batches, conflicts, kept_local, upserts, retries,

@@ -10,6 +10,12 @@
  *   local transaction   -> dia_engine_local (stamp it, remember its keys)
  *   an applied mark     -> dia_engine_mark  (merge the clock, release keys in flight)
  *   then, always        -> dia_engine_captured (the binlog position is now here)
+ * and before all that dia_engine_captured once for each GTID of the position it starts
+ * from, or a domain without anything new would be waited for in vain.
+ *
+ * The stamp is in the journal before dia_engine_captured passes its transaction: an
+ * applier that waited for the position may overwrite a row because of that stamp, so it
+ * must be the same after a crash.
  */
 #ifndef DIA_ENGINE_ENGINE_H
 #define DIA_ENGINE_ENGINE_H
@@ -26,14 +32,26 @@ enum dia_engine_break {
 	DIA_BREAK_NO_SECOND_CHECK = 4,
 	DIA_BREAK_NO_KEYS_IN_FLIGHT = 8,
 };
+bool dia_engine_broken(const struct dia_engine *engine, enum dia_engine_break which);
 
 struct dia_engine_config {
 	struct dia_dc self;
 	uint32_t peer_count;
 	struct dia_dc peers[DIA_DEPS_MAX];
-	struct dia_hlc last; /* highest stamp issued or merged before (from the store) */
+	/* Highest stamp issued or merged before: the rebuild point's, and of every mark
+	 * committed in this database, read with FOR UPDATE (a commit of the process that
+	 * died may still be under way). A local change that was let through beside a
+	 * remote one in flight, and not journaled before the crash, must come out above
+	 * it again. */
+	struct dia_hlc last;
 	struct dia_deps
 		applied; /* marks standing in the binlog before the capture's start */
+	/* Last local transaction before the capture's start (the rebuild point's seq). */
+	uint64_t local_seq;
+	/* Three and more DCs only: marks committed in this database at start. Until the
+	 * appliers have been given again what stands between `applied` and these
+	 * (dia_applier_config.replay_txns), nothing is ready. */
+	struct dia_deps committed;
 	uint32_t breaks; /* enum dia_engine_break, 0 in the product */
 };
 
@@ -41,23 +59,14 @@ DIA_MUST_CHECK enum dia_rc dia_engine_new(
 	const struct dia_engine_config *config, struct dia_engine **ret);
 void dia_engine_free(struct dia_engine *engine);
 
-/* One change of one key inside a transaction. A primary-key update is two: DELETE of the
- * old key, INSERT of the new one, both with the same `pair`. Slices borrow from the
- * caller. */
-struct dia_change {
-	enum dia_change_kind kind;
-	struct dia_slice
-		key;       /* canonical, unique in the DC (parser/binlog dia_image_key) */
-	uint64_t key_hash; /* dia_hash64(key, 0) */
-	uint32_t index;    /* in the transaction, from 0 */
-};
-
 /*
- * A local transaction, in commit order. head->seq is set by the caller. When head->stamp
- * is 0 a stamp is issued from wall_ms (which the caller has clamped), above everything
- * issued or merged before and above every remote change in flight on these keys, and
- * head->stamp and head->deps are filled; when it is set (learnt from the store after a
- * restart) it is taken as it is, deps too. The changes enter the window.
+ * A local transaction, in commit order. head->origin and head->seq are set by the caller.
+ * When head->stamp is 0 a stamp is issued from wall_ms (which the caller has clamped),
+ * above everything issued or merged before and above every remote change in flight on
+ * these keys, and head->stamp and head->deps are filled; when it is set (learnt from the
+ * store after a restart) it is taken as it is, deps too. The changes enter the window.
+ * DIA_E_STATE when seq does not rise. After DIA_E_NOMEM the same call can be made again
+ * with the head as it is now.
  */
 DIA_MUST_CHECK enum dia_rc dia_engine_local(struct dia_engine *engine,
 	struct dia_txn_head *head, const struct dia_change *changes, size_t count,
@@ -103,6 +112,15 @@ void dia_engine_decide(const struct dia_engine *engine, const struct dia_txn_hea
  * generation g need look again only if this has moved. */
 uint64_t dia_engine_generation(const struct dia_engine *engine);
 
+/* May the transaction be worked on: what it depends on of third DCs is applied here. */
+bool dia_engine_ready(const struct dia_engine *engine, const struct dia_txn_head *head);
+
+/* With everything captured up to a position read after the transaction had arrived:
+ * DIA_E_LOST_TAIL if it was made knowing transactions of this DC that are not in its
+ * binlog any more. */
+DIA_MUST_CHECK enum dia_rc dia_engine_check_tail(
+	const struct dia_engine *engine, const struct dia_txn_head *head);
+
 /* The transaction has been committed here: it joins the window where rivals may still
  * need it, is `heard`, and lets settled entries go. Watermarks come here as well. In
  * origin order. */
@@ -118,6 +136,11 @@ struct dia_engine_stats {
 	uint64_t inflight_keys;
 	uint64_t oldest_unsettled_seq; /* of this DC's own; 0 when all is settled */
 	struct dia_deps applied;       /* marks captured */
+	uint64_t local_seq;
+	/* Per origin, this DC too: up to where no window entry is needed any more. A
+	 * rebuild point may be used when its seq and its applied are at or below these.
+	 */
+	struct dia_deps settled;
 };
 void dia_engine_stats(const struct dia_engine *engine, struct dia_engine_stats *ret);
 
