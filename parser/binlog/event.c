@@ -4,6 +4,8 @@
 #include <zlib.h>
 
 enum {
+	HEADER_LEN_AT = 9,
+	HEADER_LOG_POS_AT = 13,
 	HEADER_FLAGS_AT = 17,
 	FLAG_BINLOG_IN_USE = 1,
 	SERVER_VERSION_LEN = 50,
@@ -48,6 +50,17 @@ enum dia_parse dia_event_parse(struct dia_slice in, bool has_checksum, struct di
 	ret->raw = dia_slice_of(in.data, len);
 	ret->data = dia_slice_of(in.data + DIA_EVENT_HEADER_LEN, len - DIA_EVENT_HEADER_LEN);
 	return DIA_PARSE_OK;
+}
+
+enum dia_rc dia_event_write(struct dia_buf *out, const struct dia_event *ev)
+{
+	size_t start = out->len;
+
+	if (dia_buf_add_slice(out, ev->raw) != DIA_OK)
+		return DIA_E_NOMEM;
+	dia_put_le32(out->data + start + HEADER_LEN_AT, (uint32_t)ev->raw.len);
+	dia_put_le32(out->data + start + HEADER_LOG_POS_AT, 0);
+	return DIA_OK;
 }
 
 /* The CRC of a Format_description event is computed as if "in use" were not set: the server

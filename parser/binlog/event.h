@@ -68,6 +68,10 @@ struct dia_event {
 DIA_MUST_CHECK enum dia_parse dia_event_parse(
 	struct dia_slice in, bool has_checksum, struct dia_event *ret);
 
+/* Append ev as it stands in a change: raw, with event_len made exact (the header of an event
+ * that had a checksum counts it) and log_pos 0. */
+DIA_MUST_CHECK enum dia_rc dia_event_write(struct dia_buf *out, const struct dia_event *ev);
+
 /* What a Format_description event says about those that follow it. */
 struct dia_format {
 	bool has_checksum;
