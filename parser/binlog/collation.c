@@ -8,6 +8,7 @@ enum {
 	UCA1400_PER_CHARSET = 256,
 	UCA1400_NOPAD = 4,
 	UCA1400_LEVELS = 3, /* accents and case: more than one level of weights */
+	UCA1400_SPACE = 0x0209,
 };
 
 static const uint8_t uca1400_charsets[] = {DIA_CHARSET_UTF8MB3, DIA_CHARSET_UTF8MB4,
@@ -25,6 +26,7 @@ static bool find_uca1400(uint16_t id, struct dia_collation *ret)
 	if ((id & UCA1400_LEVELS) == 0)
 		ret->table = dia_collation_uca1400[tailoring];
 	ret->kind = ret->table == DIA_COLLATION_NO_TABLE ? DIA_KEY_WEIGH : DIA_KEY_TABLE;
+	ret->space = UCA1400_SPACE;
 	return true;
 }
 

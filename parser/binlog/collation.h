@@ -73,6 +73,7 @@ struct dia_collation {
 	uint8_t kind;    /* enum dia_key_kind */
 	bool pad;        /* PAD SPACE: trailing spaces do not count */
 	uint8_t table;   /* into dia_collation_weights, or NO_TABLE */
+	uint16_t space;  /* DIA_KEY_WEIGH of the UCA family: first weight of a space; else 0 */
 };
 
 /* What WEIGHT_STRING() gives for the characters 32 to 126, each on its own. */

@@ -820,328 +820,328 @@ const struct dia_weights dia_collation_weights[] = {
 };
 
 const struct dia_collation dia_collation_list[] = {
-	{1, DIA_CHARSET_BIG5, DIA_KEY_TABLE, true, 0}, /* big5_chinese_ci */
-	{2, DIA_CHARSET_LATIN2, DIA_KEY_WEIGH, true, NONE}, /* latin2_czech_cs */
-	{3, DIA_CHARSET_DEC8, DIA_KEY_TABLE, true, 1}, /* dec8_swedish_ci */
-	{4, DIA_CHARSET_CP850, DIA_KEY_TABLE, true, 2}, /* cp850_general_ci */
-	{5, DIA_CHARSET_LATIN1, DIA_KEY_TABLE, true, 1}, /* latin1_german1_ci */
-	{6, DIA_CHARSET_HP8, DIA_KEY_TABLE, true, 3}, /* hp8_english_ci */
-	{7, DIA_CHARSET_KOI8R, DIA_KEY_TABLE, true, 1}, /* koi8r_general_ci */
-	{8, DIA_CHARSET_LATIN1, DIA_KEY_TABLE, true, 1}, /* latin1_swedish_ci */
-	{9, DIA_CHARSET_LATIN2, DIA_KEY_TABLE, true, 4}, /* latin2_general_ci */
-	{10, DIA_CHARSET_SWE7, DIA_KEY_TABLE, true, 5}, /* swe7_swedish_ci */
-	{11, DIA_CHARSET_ASCII, DIA_KEY_TABLE, true, 1}, /* ascii_general_ci */
-	{12, DIA_CHARSET_UJIS, DIA_KEY_TABLE, true, 1}, /* ujis_japanese_ci */
-	{13, DIA_CHARSET_SJIS, DIA_KEY_TABLE, true, 1}, /* sjis_japanese_ci */
-	{14, DIA_CHARSET_CP1251, DIA_KEY_TABLE, true, 6}, /* cp1251_bulgarian_ci */
-	{15, DIA_CHARSET_LATIN1, DIA_KEY_TABLE, true, 1}, /* latin1_danish_ci */
-	{16, DIA_CHARSET_HEBREW, DIA_KEY_TABLE, true, 1}, /* hebrew_general_ci */
-	{18, DIA_CHARSET_TIS620, DIA_KEY_TABLE, true, 7}, /* tis620_thai_ci */
-	{19, DIA_CHARSET_EUCKR, DIA_KEY_TABLE, true, 1}, /* euckr_korean_ci */
-	{20, DIA_CHARSET_LATIN7, DIA_KEY_TABLE, true, 8}, /* latin7_estonian_cs */
-	{21, DIA_CHARSET_LATIN2, DIA_KEY_TABLE, true, 9}, /* latin2_hungarian_ci */
-	{22, DIA_CHARSET_KOI8U, DIA_KEY_TABLE, true, 10}, /* koi8u_general_ci */
-	{23, DIA_CHARSET_CP1251, DIA_KEY_TABLE, true, 10}, /* cp1251_ukrainian_ci */
-	{24, DIA_CHARSET_GB2312, DIA_KEY_TABLE, true, 11}, /* gb2312_chinese_ci */
-	{25, DIA_CHARSET_GREEK, DIA_KEY_TABLE, true, 1}, /* greek_general_ci */
-	{26, DIA_CHARSET_CP1250, DIA_KEY_TABLE, true, 12}, /* cp1250_general_ci */
-	{27, DIA_CHARSET_LATIN2, DIA_KEY_TABLE, true, 13}, /* latin2_croatian_ci */
-	{28, DIA_CHARSET_GBK, DIA_KEY_TABLE, true, 11}, /* gbk_chinese_ci */
-	{29, DIA_CHARSET_CP1257, DIA_KEY_TABLE, true, 14}, /* cp1257_lithuanian_ci */
-	{30, DIA_CHARSET_LATIN5, DIA_KEY_TABLE, true, 15}, /* latin5_turkish_ci */
-	{31, DIA_CHARSET_LATIN1, DIA_KEY_TABLE, true, 1}, /* latin1_german2_ci */
-	{32, DIA_CHARSET_ARMSCII8, DIA_KEY_TABLE, true, 1}, /* armscii8_general_ci */
-	{33, DIA_CHARSET_UTF8MB3, DIA_KEY_TABLE, true, 16}, /* utf8mb3_general_ci */
-	{34, DIA_CHARSET_CP1250, DIA_KEY_WEIGH, true, NONE}, /* cp1250_czech_cs */
-	{35, DIA_CHARSET_UCS2, DIA_KEY_TABLE, true, 16}, /* ucs2_general_ci */
-	{36, DIA_CHARSET_CP866, DIA_KEY_TABLE, true, 17}, /* cp866_general_ci */
-	{37, DIA_CHARSET_KEYBCS2, DIA_KEY_TABLE, true, 18}, /* keybcs2_general_ci */
-	{38, DIA_CHARSET_MACCE, DIA_KEY_TABLE, true, 19}, /* macce_general_ci */
-	{39, DIA_CHARSET_MACROMAN, DIA_KEY_TABLE, true, 20}, /* macroman_general_ci */
-	{40, DIA_CHARSET_CP852, DIA_KEY_TABLE, true, 21}, /* cp852_general_ci */
-	{41, DIA_CHARSET_LATIN7, DIA_KEY_TABLE, true, 22}, /* latin7_general_ci */
-	{42, DIA_CHARSET_LATIN7, DIA_KEY_TABLE, true, 23}, /* latin7_general_cs */
-	{43, DIA_CHARSET_MACCE, DIA_KEY_BYTES, true, NONE}, /* macce_bin */
-	{44, DIA_CHARSET_CP1250, DIA_KEY_TABLE, true, 24}, /* cp1250_croatian_ci */
-	{45, DIA_CHARSET_UTF8MB4, DIA_KEY_TABLE, true, 16}, /* utf8mb4_general_ci */
-	{46, DIA_CHARSET_UTF8MB4, DIA_KEY_BYTES, true, NONE}, /* utf8mb4_bin */
-	{47, DIA_CHARSET_LATIN1, DIA_KEY_BYTES, true, NONE}, /* latin1_bin */
-	{48, DIA_CHARSET_LATIN1, DIA_KEY_TABLE, true, 25}, /* latin1_general_ci */
-	{49, DIA_CHARSET_LATIN1, DIA_KEY_TABLE, true, 26}, /* latin1_general_cs */
-	{50, DIA_CHARSET_CP1251, DIA_KEY_BYTES, true, NONE}, /* cp1251_bin */
-	{51, DIA_CHARSET_CP1251, DIA_KEY_TABLE, true, 27}, /* cp1251_general_ci */
-	{52, DIA_CHARSET_CP1251, DIA_KEY_TABLE, true, 28}, /* cp1251_general_cs */
-	{53, DIA_CHARSET_MACROMAN, DIA_KEY_BYTES, true, NONE}, /* macroman_bin */
-	{54, DIA_CHARSET_UTF16, DIA_KEY_TABLE, true, 16}, /* utf16_general_ci */
-	{55, DIA_CHARSET_UTF16, DIA_KEY_BYTES, true, NONE}, /* utf16_bin */
-	{56, DIA_CHARSET_UTF16LE, DIA_KEY_TABLE, true, 16}, /* utf16le_general_ci */
-	{57, DIA_CHARSET_CP1256, DIA_KEY_TABLE, true, 29}, /* cp1256_general_ci */
-	{58, DIA_CHARSET_CP1257, DIA_KEY_BYTES, true, NONE}, /* cp1257_bin */
-	{59, DIA_CHARSET_CP1257, DIA_KEY_TABLE, true, 30}, /* cp1257_general_ci */
-	{60, DIA_CHARSET_UTF32, DIA_KEY_TABLE, true, 16}, /* utf32_general_ci */
-	{61, DIA_CHARSET_UTF32, DIA_KEY_BYTES, true, NONE}, /* utf32_bin */
-	{62, DIA_CHARSET_UTF16LE, DIA_KEY_BYTES, true, NONE}, /* utf16le_bin */
-	{63, DIA_CHARSET_BINARY, DIA_KEY_BYTES, false, NONE}, /* binary */
-	{64, DIA_CHARSET_ARMSCII8, DIA_KEY_BYTES, true, NONE}, /* armscii8_bin */
-	{65, DIA_CHARSET_ASCII, DIA_KEY_BYTES, true, NONE}, /* ascii_bin */
-	{66, DIA_CHARSET_CP1250, DIA_KEY_BYTES, true, NONE}, /* cp1250_bin */
-	{67, DIA_CHARSET_CP1256, DIA_KEY_BYTES, true, NONE}, /* cp1256_bin */
-	{68, DIA_CHARSET_CP866, DIA_KEY_BYTES, true, NONE}, /* cp866_bin */
-	{69, DIA_CHARSET_DEC8, DIA_KEY_BYTES, true, NONE}, /* dec8_bin */
-	{70, DIA_CHARSET_GREEK, DIA_KEY_BYTES, true, NONE}, /* greek_bin */
-	{71, DIA_CHARSET_HEBREW, DIA_KEY_BYTES, true, NONE}, /* hebrew_bin */
-	{72, DIA_CHARSET_HP8, DIA_KEY_BYTES, true, NONE}, /* hp8_bin */
-	{73, DIA_CHARSET_KEYBCS2, DIA_KEY_BYTES, true, NONE}, /* keybcs2_bin */
-	{74, DIA_CHARSET_KOI8R, DIA_KEY_BYTES, true, NONE}, /* koi8r_bin */
-	{75, DIA_CHARSET_KOI8U, DIA_KEY_BYTES, true, NONE}, /* koi8u_bin */
-	{77, DIA_CHARSET_LATIN2, DIA_KEY_BYTES, true, NONE}, /* latin2_bin */
-	{78, DIA_CHARSET_LATIN5, DIA_KEY_BYTES, true, NONE}, /* latin5_bin */
-	{79, DIA_CHARSET_LATIN7, DIA_KEY_BYTES, true, NONE}, /* latin7_bin */
-	{80, DIA_CHARSET_CP850, DIA_KEY_BYTES, true, NONE}, /* cp850_bin */
-	{81, DIA_CHARSET_CP852, DIA_KEY_BYTES, true, NONE}, /* cp852_bin */
-	{82, DIA_CHARSET_SWE7, DIA_KEY_BYTES, true, NONE}, /* swe7_bin */
-	{83, DIA_CHARSET_UTF8MB3, DIA_KEY_BYTES, true, NONE}, /* utf8mb3_bin */
-	{84, DIA_CHARSET_BIG5, DIA_KEY_BYTES, true, NONE}, /* big5_bin */
-	{85, DIA_CHARSET_EUCKR, DIA_KEY_BYTES, true, NONE}, /* euckr_bin */
-	{86, DIA_CHARSET_GB2312, DIA_KEY_BYTES, true, NONE}, /* gb2312_bin */
-	{87, DIA_CHARSET_GBK, DIA_KEY_BYTES, true, NONE}, /* gbk_bin */
-	{88, DIA_CHARSET_SJIS, DIA_KEY_BYTES, true, NONE}, /* sjis_bin */
-	{89, DIA_CHARSET_TIS620, DIA_KEY_BYTES, true, NONE}, /* tis620_bin */
-	{90, DIA_CHARSET_UCS2, DIA_KEY_BYTES, true, NONE}, /* ucs2_bin */
-	{91, DIA_CHARSET_UJIS, DIA_KEY_BYTES, true, NONE}, /* ujis_bin */
-	{92, DIA_CHARSET_GEOSTD8, DIA_KEY_TABLE, true, 31}, /* geostd8_general_ci */
-	{93, DIA_CHARSET_GEOSTD8, DIA_KEY_BYTES, true, NONE}, /* geostd8_bin */
-	{94, DIA_CHARSET_LATIN1, DIA_KEY_TABLE, true, 25}, /* latin1_spanish_ci */
-	{95, DIA_CHARSET_CP932, DIA_KEY_TABLE, true, 1}, /* cp932_japanese_ci */
-	{96, DIA_CHARSET_CP932, DIA_KEY_BYTES, true, NONE}, /* cp932_bin */
-	{97, DIA_CHARSET_EUCJPMS, DIA_KEY_TABLE, true, 1}, /* eucjpms_japanese_ci */
-	{98, DIA_CHARSET_EUCJPMS, DIA_KEY_BYTES, true, NONE}, /* eucjpms_bin */
-	{99, DIA_CHARSET_CP1250, DIA_KEY_TABLE, true, 24}, /* cp1250_polish_ci */
-	{101, DIA_CHARSET_UTF16, DIA_KEY_TABLE, true, 32}, /* utf16_unicode_ci */
-	{102, DIA_CHARSET_UTF16, DIA_KEY_TABLE, true, 32}, /* utf16_icelandic_ci */
-	{103, DIA_CHARSET_UTF16, DIA_KEY_TABLE, true, 33}, /* utf16_latvian_ci */
-	{104, DIA_CHARSET_UTF16, DIA_KEY_TABLE, true, 32}, /* utf16_romanian_ci */
-	{105, DIA_CHARSET_UTF16, DIA_KEY_TABLE, true, 32}, /* utf16_slovenian_ci */
-	{106, DIA_CHARSET_UTF16, DIA_KEY_TABLE, true, 32}, /* utf16_polish_ci */
-	{107, DIA_CHARSET_UTF16, DIA_KEY_TABLE, true, 34}, /* utf16_estonian_ci */
-	{108, DIA_CHARSET_UTF16, DIA_KEY_TABLE, true, 32}, /* utf16_spanish_ci */
-	{109, DIA_CHARSET_UTF16, DIA_KEY_TABLE, true, 32}, /* utf16_swedish_ci */
-	{110, DIA_CHARSET_UTF16, DIA_KEY_TABLE, true, 35}, /* utf16_turkish_ci */
-	{111, DIA_CHARSET_UTF16, DIA_KEY_WEIGH, true, NONE}, /* utf16_czech_ci */
-	{112, DIA_CHARSET_UTF16, DIA_KEY_WEIGH, true, NONE}, /* utf16_danish_ci */
-	{113, DIA_CHARSET_UTF16, DIA_KEY_WEIGH, true, NONE}, /* utf16_lithuanian_ci */
-	{114, DIA_CHARSET_UTF16, DIA_KEY_WEIGH, true, NONE}, /* utf16_slovak_ci */
-	{115, DIA_CHARSET_UTF16, DIA_KEY_WEIGH, true, NONE}, /* utf16_spanish2_ci */
-	{116, DIA_CHARSET_UTF16, DIA_KEY_TABLE, true, 36}, /* utf16_roman_ci */
-	{117, DIA_CHARSET_UTF16, DIA_KEY_TABLE, true, 32}, /* utf16_persian_ci */
-	{118, DIA_CHARSET_UTF16, DIA_KEY_TABLE, true, 32}, /* utf16_esperanto_ci */
-	{119, DIA_CHARSET_UTF16, DIA_KEY_TABLE, true, 32}, /* utf16_hungarian_ci */
-	{120, DIA_CHARSET_UTF16, DIA_KEY_TABLE, true, 32}, /* utf16_sinhala_ci */
-	{121, DIA_CHARSET_UTF16, DIA_KEY_TABLE, true, 32}, /* utf16_german2_ci */
-	{122, DIA_CHARSET_UTF16, DIA_KEY_WEIGH, true, NONE}, /* utf16_croatian_mysql561_ci */
-	{123, DIA_CHARSET_UTF16, DIA_KEY_TABLE, true, 37}, /* utf16_unicode_520_ci */
-	{124, DIA_CHARSET_UTF16, DIA_KEY_TABLE, true, 32}, /* utf16_vietnamese_ci */
-	{128, DIA_CHARSET_UCS2, DIA_KEY_TABLE, true, 32}, /* ucs2_unicode_ci */
-	{129, DIA_CHARSET_UCS2, DIA_KEY_TABLE, true, 32}, /* ucs2_icelandic_ci */
-	{130, DIA_CHARSET_UCS2, DIA_KEY_TABLE, true, 33}, /* ucs2_latvian_ci */
-	{131, DIA_CHARSET_UCS2, DIA_KEY_TABLE, true, 32}, /* ucs2_romanian_ci */
-	{132, DIA_CHARSET_UCS2, DIA_KEY_TABLE, true, 32}, /* ucs2_slovenian_ci */
-	{133, DIA_CHARSET_UCS2, DIA_KEY_TABLE, true, 32}, /* ucs2_polish_ci */
-	{134, DIA_CHARSET_UCS2, DIA_KEY_TABLE, true, 34}, /* ucs2_estonian_ci */
-	{135, DIA_CHARSET_UCS2, DIA_KEY_TABLE, true, 32}, /* ucs2_spanish_ci */
-	{136, DIA_CHARSET_UCS2, DIA_KEY_TABLE, true, 32}, /* ucs2_swedish_ci */
-	{137, DIA_CHARSET_UCS2, DIA_KEY_TABLE, true, 35}, /* ucs2_turkish_ci */
-	{138, DIA_CHARSET_UCS2, DIA_KEY_WEIGH, true, NONE}, /* ucs2_czech_ci */
-	{139, DIA_CHARSET_UCS2, DIA_KEY_WEIGH, true, NONE}, /* ucs2_danish_ci */
-	{140, DIA_CHARSET_UCS2, DIA_KEY_WEIGH, true, NONE}, /* ucs2_lithuanian_ci */
-	{141, DIA_CHARSET_UCS2, DIA_KEY_WEIGH, true, NONE}, /* ucs2_slovak_ci */
-	{142, DIA_CHARSET_UCS2, DIA_KEY_WEIGH, true, NONE}, /* ucs2_spanish2_ci */
-	{143, DIA_CHARSET_UCS2, DIA_KEY_TABLE, true, 36}, /* ucs2_roman_ci */
-	{144, DIA_CHARSET_UCS2, DIA_KEY_TABLE, true, 32}, /* ucs2_persian_ci */
-	{145, DIA_CHARSET_UCS2, DIA_KEY_TABLE, true, 32}, /* ucs2_esperanto_ci */
-	{146, DIA_CHARSET_UCS2, DIA_KEY_TABLE, true, 32}, /* ucs2_hungarian_ci */
-	{147, DIA_CHARSET_UCS2, DIA_KEY_TABLE, true, 32}, /* ucs2_sinhala_ci */
-	{148, DIA_CHARSET_UCS2, DIA_KEY_TABLE, true, 32}, /* ucs2_german2_ci */
-	{149, DIA_CHARSET_UCS2, DIA_KEY_WEIGH, true, NONE}, /* ucs2_croatian_mysql561_ci */
-	{150, DIA_CHARSET_UCS2, DIA_KEY_TABLE, true, 37}, /* ucs2_unicode_520_ci */
-	{151, DIA_CHARSET_UCS2, DIA_KEY_TABLE, true, 32}, /* ucs2_vietnamese_ci */
-	{159, DIA_CHARSET_UCS2, DIA_KEY_TABLE, true, 16}, /* ucs2_general_mysql500_ci */
-	{160, DIA_CHARSET_UTF32, DIA_KEY_TABLE, true, 32}, /* utf32_unicode_ci */
-	{161, DIA_CHARSET_UTF32, DIA_KEY_TABLE, true, 32}, /* utf32_icelandic_ci */
-	{162, DIA_CHARSET_UTF32, DIA_KEY_TABLE, true, 33}, /* utf32_latvian_ci */
-	{163, DIA_CHARSET_UTF32, DIA_KEY_TABLE, true, 32}, /* utf32_romanian_ci */
-	{164, DIA_CHARSET_UTF32, DIA_KEY_TABLE, true, 32}, /* utf32_slovenian_ci */
-	{165, DIA_CHARSET_UTF32, DIA_KEY_TABLE, true, 32}, /* utf32_polish_ci */
-	{166, DIA_CHARSET_UTF32, DIA_KEY_TABLE, true, 34}, /* utf32_estonian_ci */
-	{167, DIA_CHARSET_UTF32, DIA_KEY_TABLE, true, 32}, /* utf32_spanish_ci */
-	{168, DIA_CHARSET_UTF32, DIA_KEY_TABLE, true, 32}, /* utf32_swedish_ci */
-	{169, DIA_CHARSET_UTF32, DIA_KEY_TABLE, true, 35}, /* utf32_turkish_ci */
-	{170, DIA_CHARSET_UTF32, DIA_KEY_WEIGH, true, NONE}, /* utf32_czech_ci */
-	{171, DIA_CHARSET_UTF32, DIA_KEY_WEIGH, true, NONE}, /* utf32_danish_ci */
-	{172, DIA_CHARSET_UTF32, DIA_KEY_WEIGH, true, NONE}, /* utf32_lithuanian_ci */
-	{173, DIA_CHARSET_UTF32, DIA_KEY_WEIGH, true, NONE}, /* utf32_slovak_ci */
-	{174, DIA_CHARSET_UTF32, DIA_KEY_WEIGH, true, NONE}, /* utf32_spanish2_ci */
-	{175, DIA_CHARSET_UTF32, DIA_KEY_TABLE, true, 36}, /* utf32_roman_ci */
-	{176, DIA_CHARSET_UTF32, DIA_KEY_TABLE, true, 32}, /* utf32_persian_ci */
-	{177, DIA_CHARSET_UTF32, DIA_KEY_TABLE, true, 32}, /* utf32_esperanto_ci */
-	{178, DIA_CHARSET_UTF32, DIA_KEY_TABLE, true, 32}, /* utf32_hungarian_ci */
-	{179, DIA_CHARSET_UTF32, DIA_KEY_TABLE, true, 32}, /* utf32_sinhala_ci */
-	{180, DIA_CHARSET_UTF32, DIA_KEY_TABLE, true, 32}, /* utf32_german2_ci */
-	{181, DIA_CHARSET_UTF32, DIA_KEY_WEIGH, true, NONE}, /* utf32_croatian_mysql561_ci */
-	{182, DIA_CHARSET_UTF32, DIA_KEY_TABLE, true, 37}, /* utf32_unicode_520_ci */
-	{183, DIA_CHARSET_UTF32, DIA_KEY_TABLE, true, 32}, /* utf32_vietnamese_ci */
-	{192, DIA_CHARSET_UTF8MB3, DIA_KEY_TABLE, true, 32}, /* utf8mb3_unicode_ci */
-	{193, DIA_CHARSET_UTF8MB3, DIA_KEY_TABLE, true, 32}, /* utf8mb3_icelandic_ci */
-	{194, DIA_CHARSET_UTF8MB3, DIA_KEY_TABLE, true, 33}, /* utf8mb3_latvian_ci */
-	{195, DIA_CHARSET_UTF8MB3, DIA_KEY_TABLE, true, 32}, /* utf8mb3_romanian_ci */
-	{196, DIA_CHARSET_UTF8MB3, DIA_KEY_TABLE, true, 32}, /* utf8mb3_slovenian_ci */
-	{197, DIA_CHARSET_UTF8MB3, DIA_KEY_TABLE, true, 32}, /* utf8mb3_polish_ci */
-	{198, DIA_CHARSET_UTF8MB3, DIA_KEY_TABLE, true, 34}, /* utf8mb3_estonian_ci */
-	{199, DIA_CHARSET_UTF8MB3, DIA_KEY_TABLE, true, 32}, /* utf8mb3_spanish_ci */
-	{200, DIA_CHARSET_UTF8MB3, DIA_KEY_TABLE, true, 32}, /* utf8mb3_swedish_ci */
-	{201, DIA_CHARSET_UTF8MB3, DIA_KEY_TABLE, true, 35}, /* utf8mb3_turkish_ci */
-	{202, DIA_CHARSET_UTF8MB3, DIA_KEY_WEIGH, true, NONE}, /* utf8mb3_czech_ci */
-	{203, DIA_CHARSET_UTF8MB3, DIA_KEY_WEIGH, true, NONE}, /* utf8mb3_danish_ci */
-	{204, DIA_CHARSET_UTF8MB3, DIA_KEY_WEIGH, true, NONE}, /* utf8mb3_lithuanian_ci */
-	{205, DIA_CHARSET_UTF8MB3, DIA_KEY_WEIGH, true, NONE}, /* utf8mb3_slovak_ci */
-	{206, DIA_CHARSET_UTF8MB3, DIA_KEY_WEIGH, true, NONE}, /* utf8mb3_spanish2_ci */
-	{207, DIA_CHARSET_UTF8MB3, DIA_KEY_TABLE, true, 36}, /* utf8mb3_roman_ci */
-	{208, DIA_CHARSET_UTF8MB3, DIA_KEY_TABLE, true, 32}, /* utf8mb3_persian_ci */
-	{209, DIA_CHARSET_UTF8MB3, DIA_KEY_TABLE, true, 32}, /* utf8mb3_esperanto_ci */
-	{210, DIA_CHARSET_UTF8MB3, DIA_KEY_TABLE, true, 32}, /* utf8mb3_hungarian_ci */
-	{211, DIA_CHARSET_UTF8MB3, DIA_KEY_TABLE, true, 32}, /* utf8mb3_sinhala_ci */
-	{212, DIA_CHARSET_UTF8MB3, DIA_KEY_TABLE, true, 32}, /* utf8mb3_german2_ci */
-	{213, DIA_CHARSET_UTF8MB3, DIA_KEY_WEIGH, true, NONE}, /* utf8mb3_croatian_mysql561_ci */
-	{214, DIA_CHARSET_UTF8MB3, DIA_KEY_TABLE, true, 37}, /* utf8mb3_unicode_520_ci */
-	{215, DIA_CHARSET_UTF8MB3, DIA_KEY_TABLE, true, 32}, /* utf8mb3_vietnamese_ci */
-	{223, DIA_CHARSET_UTF8MB3, DIA_KEY_TABLE, true, 16}, /* utf8mb3_general_mysql500_ci */
-	{224, DIA_CHARSET_UTF8MB4, DIA_KEY_TABLE, true, 32}, /* utf8mb4_unicode_ci */
-	{225, DIA_CHARSET_UTF8MB4, DIA_KEY_TABLE, true, 32}, /* utf8mb4_icelandic_ci */
-	{226, DIA_CHARSET_UTF8MB4, DIA_KEY_TABLE, true, 33}, /* utf8mb4_latvian_ci */
-	{227, DIA_CHARSET_UTF8MB4, DIA_KEY_TABLE, true, 32}, /* utf8mb4_romanian_ci */
-	{228, DIA_CHARSET_UTF8MB4, DIA_KEY_TABLE, true, 32}, /* utf8mb4_slovenian_ci */
-	{229, DIA_CHARSET_UTF8MB4, DIA_KEY_TABLE, true, 32}, /* utf8mb4_polish_ci */
-	{230, DIA_CHARSET_UTF8MB4, DIA_KEY_TABLE, true, 34}, /* utf8mb4_estonian_ci */
-	{231, DIA_CHARSET_UTF8MB4, DIA_KEY_TABLE, true, 32}, /* utf8mb4_spanish_ci */
-	{232, DIA_CHARSET_UTF8MB4, DIA_KEY_TABLE, true, 32}, /* utf8mb4_swedish_ci */
-	{233, DIA_CHARSET_UTF8MB4, DIA_KEY_TABLE, true, 35}, /* utf8mb4_turkish_ci */
-	{234, DIA_CHARSET_UTF8MB4, DIA_KEY_WEIGH, true, NONE}, /* utf8mb4_czech_ci */
-	{235, DIA_CHARSET_UTF8MB4, DIA_KEY_WEIGH, true, NONE}, /* utf8mb4_danish_ci */
-	{236, DIA_CHARSET_UTF8MB4, DIA_KEY_WEIGH, true, NONE}, /* utf8mb4_lithuanian_ci */
-	{237, DIA_CHARSET_UTF8MB4, DIA_KEY_WEIGH, true, NONE}, /* utf8mb4_slovak_ci */
-	{238, DIA_CHARSET_UTF8MB4, DIA_KEY_WEIGH, true, NONE}, /* utf8mb4_spanish2_ci */
-	{239, DIA_CHARSET_UTF8MB4, DIA_KEY_TABLE, true, 36}, /* utf8mb4_roman_ci */
-	{240, DIA_CHARSET_UTF8MB4, DIA_KEY_TABLE, true, 32}, /* utf8mb4_persian_ci */
-	{241, DIA_CHARSET_UTF8MB4, DIA_KEY_TABLE, true, 32}, /* utf8mb4_esperanto_ci */
-	{242, DIA_CHARSET_UTF8MB4, DIA_KEY_TABLE, true, 32}, /* utf8mb4_hungarian_ci */
-	{243, DIA_CHARSET_UTF8MB4, DIA_KEY_TABLE, true, 32}, /* utf8mb4_sinhala_ci */
-	{244, DIA_CHARSET_UTF8MB4, DIA_KEY_TABLE, true, 32}, /* utf8mb4_german2_ci */
-	{245, DIA_CHARSET_UTF8MB4, DIA_KEY_WEIGH, true, NONE}, /* utf8mb4_croatian_mysql561_ci */
-	{246, DIA_CHARSET_UTF8MB4, DIA_KEY_TABLE, true, 37}, /* utf8mb4_unicode_520_ci */
-	{247, DIA_CHARSET_UTF8MB4, DIA_KEY_TABLE, true, 32}, /* utf8mb4_vietnamese_ci */
-	{576, DIA_CHARSET_UTF8MB3, DIA_KEY_WEIGH, true, NONE}, /* utf8mb3_croatian_ci */
-	{577, DIA_CHARSET_UTF8MB3, DIA_KEY_TABLE, true, 37}, /* utf8mb3_myanmar_ci */
-	{578, DIA_CHARSET_UTF8MB3, DIA_KEY_WEIGH, true, NONE}, /* utf8mb3_thai_520_w2 */
-	{608, DIA_CHARSET_UTF8MB4, DIA_KEY_WEIGH, true, NONE}, /* utf8mb4_croatian_ci */
-	{609, DIA_CHARSET_UTF8MB4, DIA_KEY_TABLE, true, 37}, /* utf8mb4_myanmar_ci */
-	{610, DIA_CHARSET_UTF8MB4, DIA_KEY_WEIGH, true, NONE}, /* utf8mb4_thai_520_w2 */
-	{640, DIA_CHARSET_UCS2, DIA_KEY_WEIGH, true, NONE}, /* ucs2_croatian_ci */
-	{641, DIA_CHARSET_UCS2, DIA_KEY_TABLE, true, 37}, /* ucs2_myanmar_ci */
-	{642, DIA_CHARSET_UCS2, DIA_KEY_WEIGH, true, NONE}, /* ucs2_thai_520_w2 */
-	{672, DIA_CHARSET_UTF16, DIA_KEY_WEIGH, true, NONE}, /* utf16_croatian_ci */
-	{673, DIA_CHARSET_UTF16, DIA_KEY_TABLE, true, 37}, /* utf16_myanmar_ci */
-	{674, DIA_CHARSET_UTF16, DIA_KEY_WEIGH, true, NONE}, /* utf16_thai_520_w2 */
-	{736, DIA_CHARSET_UTF32, DIA_KEY_WEIGH, true, NONE}, /* utf32_croatian_ci */
-	{737, DIA_CHARSET_UTF32, DIA_KEY_TABLE, true, 37}, /* utf32_myanmar_ci */
-	{738, DIA_CHARSET_UTF32, DIA_KEY_WEIGH, true, NONE}, /* utf32_thai_520_w2 */
-	{1025, DIA_CHARSET_BIG5, DIA_KEY_TABLE, false, 0}, /* big5_chinese_nopad_ci */
-	{1027, DIA_CHARSET_DEC8, DIA_KEY_TABLE, false, 1}, /* dec8_swedish_nopad_ci */
-	{1028, DIA_CHARSET_CP850, DIA_KEY_TABLE, false, 2}, /* cp850_general_nopad_ci */
-	{1030, DIA_CHARSET_HP8, DIA_KEY_TABLE, false, 3}, /* hp8_english_nopad_ci */
-	{1031, DIA_CHARSET_KOI8R, DIA_KEY_TABLE, false, 1}, /* koi8r_general_nopad_ci */
-	{1032, DIA_CHARSET_LATIN1, DIA_KEY_TABLE, false, 1}, /* latin1_swedish_nopad_ci */
-	{1033, DIA_CHARSET_LATIN2, DIA_KEY_TABLE, false, 4}, /* latin2_general_nopad_ci */
-	{1034, DIA_CHARSET_SWE7, DIA_KEY_TABLE, false, 5}, /* swe7_swedish_nopad_ci */
-	{1035, DIA_CHARSET_ASCII, DIA_KEY_TABLE, false, 1}, /* ascii_general_nopad_ci */
-	{1036, DIA_CHARSET_UJIS, DIA_KEY_TABLE, false, 1}, /* ujis_japanese_nopad_ci */
-	{1037, DIA_CHARSET_SJIS, DIA_KEY_TABLE, false, 1}, /* sjis_japanese_nopad_ci */
-	{1040, DIA_CHARSET_HEBREW, DIA_KEY_TABLE, false, 1}, /* hebrew_general_nopad_ci */
-	{1042, DIA_CHARSET_TIS620, DIA_KEY_TABLE, false, 7}, /* tis620_thai_nopad_ci */
-	{1043, DIA_CHARSET_EUCKR, DIA_KEY_TABLE, false, 1}, /* euckr_korean_nopad_ci */
-	{1046, DIA_CHARSET_KOI8U, DIA_KEY_TABLE, false, 10}, /* koi8u_general_nopad_ci */
-	{1048, DIA_CHARSET_GB2312, DIA_KEY_TABLE, false, 11}, /* gb2312_chinese_nopad_ci */
-	{1049, DIA_CHARSET_GREEK, DIA_KEY_TABLE, false, 1}, /* greek_general_nopad_ci */
-	{1050, DIA_CHARSET_CP1250, DIA_KEY_TABLE, false, 12}, /* cp1250_general_nopad_ci */
-	{1052, DIA_CHARSET_GBK, DIA_KEY_TABLE, false, 11}, /* gbk_chinese_nopad_ci */
-	{1054, DIA_CHARSET_LATIN5, DIA_KEY_TABLE, false, 15}, /* latin5_turkish_nopad_ci */
-	{1056, DIA_CHARSET_ARMSCII8, DIA_KEY_TABLE, false, 1}, /* armscii8_general_nopad_ci */
-	{1057, DIA_CHARSET_UTF8MB3, DIA_KEY_TABLE, false, 16}, /* utf8mb3_general_nopad_ci */
-	{1059, DIA_CHARSET_UCS2, DIA_KEY_TABLE, false, 16}, /* ucs2_general_nopad_ci */
-	{1060, DIA_CHARSET_CP866, DIA_KEY_TABLE, false, 17}, /* cp866_general_nopad_ci */
-	{1061, DIA_CHARSET_KEYBCS2, DIA_KEY_TABLE, false, 18}, /* keybcs2_general_nopad_ci */
-	{1062, DIA_CHARSET_MACCE, DIA_KEY_TABLE, false, 19}, /* macce_general_nopad_ci */
-	{1063, DIA_CHARSET_MACROMAN, DIA_KEY_TABLE, false, 20}, /* macroman_general_nopad_ci */
-	{1064, DIA_CHARSET_CP852, DIA_KEY_TABLE, false, 21}, /* cp852_general_nopad_ci */
-	{1065, DIA_CHARSET_LATIN7, DIA_KEY_TABLE, false, 22}, /* latin7_general_nopad_ci */
-	{1067, DIA_CHARSET_MACCE, DIA_KEY_BYTES, false, NONE}, /* macce_nopad_bin */
-	{1069, DIA_CHARSET_UTF8MB4, DIA_KEY_TABLE, false, 16}, /* utf8mb4_general_nopad_ci */
-	{1070, DIA_CHARSET_UTF8MB4, DIA_KEY_BYTES, false, NONE}, /* utf8mb4_nopad_bin */
-	{1071, DIA_CHARSET_LATIN1, DIA_KEY_BYTES, false, NONE}, /* latin1_nopad_bin */
-	{1074, DIA_CHARSET_CP1251, DIA_KEY_BYTES, false, NONE}, /* cp1251_nopad_bin */
-	{1075, DIA_CHARSET_CP1251, DIA_KEY_TABLE, false, 27}, /* cp1251_general_nopad_ci */
-	{1077, DIA_CHARSET_MACROMAN, DIA_KEY_BYTES, false, NONE}, /* macroman_nopad_bin */
-	{1078, DIA_CHARSET_UTF16, DIA_KEY_TABLE, false, 16}, /* utf16_general_nopad_ci */
-	{1079, DIA_CHARSET_UTF16, DIA_KEY_BYTES, false, NONE}, /* utf16_nopad_bin */
-	{1080, DIA_CHARSET_UTF16LE, DIA_KEY_TABLE, false, 16}, /* utf16le_general_nopad_ci */
-	{1081, DIA_CHARSET_CP1256, DIA_KEY_TABLE, false, 29}, /* cp1256_general_nopad_ci */
-	{1082, DIA_CHARSET_CP1257, DIA_KEY_BYTES, false, NONE}, /* cp1257_nopad_bin */
-	{1083, DIA_CHARSET_CP1257, DIA_KEY_TABLE, false, 30}, /* cp1257_general_nopad_ci */
-	{1084, DIA_CHARSET_UTF32, DIA_KEY_TABLE, false, 16}, /* utf32_general_nopad_ci */
-	{1085, DIA_CHARSET_UTF32, DIA_KEY_BYTES, false, NONE}, /* utf32_nopad_bin */
-	{1086, DIA_CHARSET_UTF16LE, DIA_KEY_BYTES, false, NONE}, /* utf16le_nopad_bin */
-	{1088, DIA_CHARSET_ARMSCII8, DIA_KEY_BYTES, false, NONE}, /* armscii8_nopad_bin */
-	{1089, DIA_CHARSET_ASCII, DIA_KEY_BYTES, false, NONE}, /* ascii_nopad_bin */
-	{1090, DIA_CHARSET_CP1250, DIA_KEY_BYTES, false, NONE}, /* cp1250_nopad_bin */
-	{1091, DIA_CHARSET_CP1256, DIA_KEY_BYTES, false, NONE}, /* cp1256_nopad_bin */
-	{1092, DIA_CHARSET_CP866, DIA_KEY_BYTES, false, NONE}, /* cp866_nopad_bin */
-	{1093, DIA_CHARSET_DEC8, DIA_KEY_BYTES, false, NONE}, /* dec8_nopad_bin */
-	{1094, DIA_CHARSET_GREEK, DIA_KEY_BYTES, false, NONE}, /* greek_nopad_bin */
-	{1095, DIA_CHARSET_HEBREW, DIA_KEY_BYTES, false, NONE}, /* hebrew_nopad_bin */
-	{1096, DIA_CHARSET_HP8, DIA_KEY_BYTES, false, NONE}, /* hp8_nopad_bin */
-	{1097, DIA_CHARSET_KEYBCS2, DIA_KEY_BYTES, false, NONE}, /* keybcs2_nopad_bin */
-	{1098, DIA_CHARSET_KOI8R, DIA_KEY_BYTES, false, NONE}, /* koi8r_nopad_bin */
-	{1099, DIA_CHARSET_KOI8U, DIA_KEY_BYTES, false, NONE}, /* koi8u_nopad_bin */
-	{1101, DIA_CHARSET_LATIN2, DIA_KEY_BYTES, false, NONE}, /* latin2_nopad_bin */
-	{1102, DIA_CHARSET_LATIN5, DIA_KEY_BYTES, false, NONE}, /* latin5_nopad_bin */
-	{1103, DIA_CHARSET_LATIN7, DIA_KEY_BYTES, false, NONE}, /* latin7_nopad_bin */
-	{1104, DIA_CHARSET_CP850, DIA_KEY_BYTES, false, NONE}, /* cp850_nopad_bin */
-	{1105, DIA_CHARSET_CP852, DIA_KEY_BYTES, false, NONE}, /* cp852_nopad_bin */
-	{1106, DIA_CHARSET_SWE7, DIA_KEY_BYTES, false, NONE}, /* swe7_nopad_bin */
-	{1107, DIA_CHARSET_UTF8MB3, DIA_KEY_BYTES, false, NONE}, /* utf8mb3_nopad_bin */
-	{1108, DIA_CHARSET_BIG5, DIA_KEY_BYTES, false, NONE}, /* big5_nopad_bin */
-	{1109, DIA_CHARSET_EUCKR, DIA_KEY_BYTES, false, NONE}, /* euckr_nopad_bin */
-	{1110, DIA_CHARSET_GB2312, DIA_KEY_BYTES, false, NONE}, /* gb2312_nopad_bin */
-	{1111, DIA_CHARSET_GBK, DIA_KEY_BYTES, false, NONE}, /* gbk_nopad_bin */
-	{1112, DIA_CHARSET_SJIS, DIA_KEY_BYTES, false, NONE}, /* sjis_nopad_bin */
-	{1113, DIA_CHARSET_TIS620, DIA_KEY_BYTES, false, NONE}, /* tis620_nopad_bin */
-	{1114, DIA_CHARSET_UCS2, DIA_KEY_BYTES, false, NONE}, /* ucs2_nopad_bin */
-	{1115, DIA_CHARSET_UJIS, DIA_KEY_BYTES, false, NONE}, /* ujis_nopad_bin */
-	{1116, DIA_CHARSET_GEOSTD8, DIA_KEY_TABLE, false, 31}, /* geostd8_general_nopad_ci */
-	{1117, DIA_CHARSET_GEOSTD8, DIA_KEY_BYTES, false, NONE}, /* geostd8_nopad_bin */
-	{1119, DIA_CHARSET_CP932, DIA_KEY_TABLE, false, 1}, /* cp932_japanese_nopad_ci */
-	{1120, DIA_CHARSET_CP932, DIA_KEY_BYTES, false, NONE}, /* cp932_nopad_bin */
-	{1121, DIA_CHARSET_EUCJPMS, DIA_KEY_TABLE, false, 1}, /* eucjpms_japanese_nopad_ci */
-	{1122, DIA_CHARSET_EUCJPMS, DIA_KEY_BYTES, false, NONE}, /* eucjpms_nopad_bin */
-	{1125, DIA_CHARSET_UTF16, DIA_KEY_TABLE, false, 32}, /* utf16_unicode_nopad_ci */
-	{1147, DIA_CHARSET_UTF16, DIA_KEY_TABLE, false, 37}, /* utf16_unicode_520_nopad_ci */
-	{1152, DIA_CHARSET_UCS2, DIA_KEY_TABLE, false, 32}, /* ucs2_unicode_nopad_ci */
-	{1174, DIA_CHARSET_UCS2, DIA_KEY_TABLE, false, 37}, /* ucs2_unicode_520_nopad_ci */
-	{1184, DIA_CHARSET_UTF32, DIA_KEY_TABLE, false, 32}, /* utf32_unicode_nopad_ci */
-	{1206, DIA_CHARSET_UTF32, DIA_KEY_TABLE, false, 37}, /* utf32_unicode_520_nopad_ci */
-	{1216, DIA_CHARSET_UTF8MB3, DIA_KEY_TABLE, false, 32}, /* utf8mb3_unicode_nopad_ci */
-	{1238, DIA_CHARSET_UTF8MB3, DIA_KEY_TABLE, false, 37}, /* utf8mb3_unicode_520_nopad_ci */
-	{1248, DIA_CHARSET_UTF8MB4, DIA_KEY_TABLE, false, 32}, /* utf8mb4_unicode_nopad_ci */
-	{1270, DIA_CHARSET_UTF8MB4, DIA_KEY_TABLE, false, 37}, /* utf8mb4_unicode_520_nopad_ci */
+	{1, DIA_CHARSET_BIG5, DIA_KEY_TABLE, true, 0, 0x0}, /* big5_chinese_ci */
+	{2, DIA_CHARSET_LATIN2, DIA_KEY_WEIGH, true, NONE, 0x0}, /* latin2_czech_cs */
+	{3, DIA_CHARSET_DEC8, DIA_KEY_TABLE, true, 1, 0x0}, /* dec8_swedish_ci */
+	{4, DIA_CHARSET_CP850, DIA_KEY_TABLE, true, 2, 0x0}, /* cp850_general_ci */
+	{5, DIA_CHARSET_LATIN1, DIA_KEY_TABLE, true, 1, 0x0}, /* latin1_german1_ci */
+	{6, DIA_CHARSET_HP8, DIA_KEY_TABLE, true, 3, 0x0}, /* hp8_english_ci */
+	{7, DIA_CHARSET_KOI8R, DIA_KEY_TABLE, true, 1, 0x0}, /* koi8r_general_ci */
+	{8, DIA_CHARSET_LATIN1, DIA_KEY_TABLE, true, 1, 0x0}, /* latin1_swedish_ci */
+	{9, DIA_CHARSET_LATIN2, DIA_KEY_TABLE, true, 4, 0x0}, /* latin2_general_ci */
+	{10, DIA_CHARSET_SWE7, DIA_KEY_TABLE, true, 5, 0x0}, /* swe7_swedish_ci */
+	{11, DIA_CHARSET_ASCII, DIA_KEY_TABLE, true, 1, 0x0}, /* ascii_general_ci */
+	{12, DIA_CHARSET_UJIS, DIA_KEY_TABLE, true, 1, 0x0}, /* ujis_japanese_ci */
+	{13, DIA_CHARSET_SJIS, DIA_KEY_TABLE, true, 1, 0x0}, /* sjis_japanese_ci */
+	{14, DIA_CHARSET_CP1251, DIA_KEY_TABLE, true, 6, 0x0}, /* cp1251_bulgarian_ci */
+	{15, DIA_CHARSET_LATIN1, DIA_KEY_TABLE, true, 1, 0x0}, /* latin1_danish_ci */
+	{16, DIA_CHARSET_HEBREW, DIA_KEY_TABLE, true, 1, 0x0}, /* hebrew_general_ci */
+	{18, DIA_CHARSET_TIS620, DIA_KEY_TABLE, true, 7, 0x0}, /* tis620_thai_ci */
+	{19, DIA_CHARSET_EUCKR, DIA_KEY_TABLE, true, 1, 0x0}, /* euckr_korean_ci */
+	{20, DIA_CHARSET_LATIN7, DIA_KEY_TABLE, true, 8, 0x0}, /* latin7_estonian_cs */
+	{21, DIA_CHARSET_LATIN2, DIA_KEY_TABLE, true, 9, 0x0}, /* latin2_hungarian_ci */
+	{22, DIA_CHARSET_KOI8U, DIA_KEY_TABLE, true, 10, 0x0}, /* koi8u_general_ci */
+	{23, DIA_CHARSET_CP1251, DIA_KEY_TABLE, true, 10, 0x0}, /* cp1251_ukrainian_ci */
+	{24, DIA_CHARSET_GB2312, DIA_KEY_TABLE, true, 11, 0x0}, /* gb2312_chinese_ci */
+	{25, DIA_CHARSET_GREEK, DIA_KEY_TABLE, true, 1, 0x0}, /* greek_general_ci */
+	{26, DIA_CHARSET_CP1250, DIA_KEY_TABLE, true, 12, 0x0}, /* cp1250_general_ci */
+	{27, DIA_CHARSET_LATIN2, DIA_KEY_TABLE, true, 13, 0x0}, /* latin2_croatian_ci */
+	{28, DIA_CHARSET_GBK, DIA_KEY_TABLE, true, 11, 0x0}, /* gbk_chinese_ci */
+	{29, DIA_CHARSET_CP1257, DIA_KEY_TABLE, true, 14, 0x0}, /* cp1257_lithuanian_ci */
+	{30, DIA_CHARSET_LATIN5, DIA_KEY_TABLE, true, 15, 0x0}, /* latin5_turkish_ci */
+	{31, DIA_CHARSET_LATIN1, DIA_KEY_TABLE, true, 1, 0x0}, /* latin1_german2_ci */
+	{32, DIA_CHARSET_ARMSCII8, DIA_KEY_TABLE, true, 1, 0x0}, /* armscii8_general_ci */
+	{33, DIA_CHARSET_UTF8MB3, DIA_KEY_TABLE, true, 16, 0x0}, /* utf8mb3_general_ci */
+	{34, DIA_CHARSET_CP1250, DIA_KEY_WEIGH, true, NONE, 0x0}, /* cp1250_czech_cs */
+	{35, DIA_CHARSET_UCS2, DIA_KEY_TABLE, true, 16, 0x0}, /* ucs2_general_ci */
+	{36, DIA_CHARSET_CP866, DIA_KEY_TABLE, true, 17, 0x0}, /* cp866_general_ci */
+	{37, DIA_CHARSET_KEYBCS2, DIA_KEY_TABLE, true, 18, 0x0}, /* keybcs2_general_ci */
+	{38, DIA_CHARSET_MACCE, DIA_KEY_TABLE, true, 19, 0x0}, /* macce_general_ci */
+	{39, DIA_CHARSET_MACROMAN, DIA_KEY_TABLE, true, 20, 0x0}, /* macroman_general_ci */
+	{40, DIA_CHARSET_CP852, DIA_KEY_TABLE, true, 21, 0x0}, /* cp852_general_ci */
+	{41, DIA_CHARSET_LATIN7, DIA_KEY_TABLE, true, 22, 0x0}, /* latin7_general_ci */
+	{42, DIA_CHARSET_LATIN7, DIA_KEY_TABLE, true, 23, 0x0}, /* latin7_general_cs */
+	{43, DIA_CHARSET_MACCE, DIA_KEY_BYTES, true, NONE, 0x0}, /* macce_bin */
+	{44, DIA_CHARSET_CP1250, DIA_KEY_TABLE, true, 24, 0x0}, /* cp1250_croatian_ci */
+	{45, DIA_CHARSET_UTF8MB4, DIA_KEY_TABLE, true, 16, 0x0}, /* utf8mb4_general_ci */
+	{46, DIA_CHARSET_UTF8MB4, DIA_KEY_BYTES, true, NONE, 0x0}, /* utf8mb4_bin */
+	{47, DIA_CHARSET_LATIN1, DIA_KEY_BYTES, true, NONE, 0x0}, /* latin1_bin */
+	{48, DIA_CHARSET_LATIN1, DIA_KEY_TABLE, true, 25, 0x0}, /* latin1_general_ci */
+	{49, DIA_CHARSET_LATIN1, DIA_KEY_TABLE, true, 26, 0x0}, /* latin1_general_cs */
+	{50, DIA_CHARSET_CP1251, DIA_KEY_BYTES, true, NONE, 0x0}, /* cp1251_bin */
+	{51, DIA_CHARSET_CP1251, DIA_KEY_TABLE, true, 27, 0x0}, /* cp1251_general_ci */
+	{52, DIA_CHARSET_CP1251, DIA_KEY_TABLE, true, 28, 0x0}, /* cp1251_general_cs */
+	{53, DIA_CHARSET_MACROMAN, DIA_KEY_BYTES, true, NONE, 0x0}, /* macroman_bin */
+	{54, DIA_CHARSET_UTF16, DIA_KEY_TABLE, true, 16, 0x0}, /* utf16_general_ci */
+	{55, DIA_CHARSET_UTF16, DIA_KEY_BYTES, true, NONE, 0x0}, /* utf16_bin */
+	{56, DIA_CHARSET_UTF16LE, DIA_KEY_TABLE, true, 16, 0x0}, /* utf16le_general_ci */
+	{57, DIA_CHARSET_CP1256, DIA_KEY_TABLE, true, 29, 0x0}, /* cp1256_general_ci */
+	{58, DIA_CHARSET_CP1257, DIA_KEY_BYTES, true, NONE, 0x0}, /* cp1257_bin */
+	{59, DIA_CHARSET_CP1257, DIA_KEY_TABLE, true, 30, 0x0}, /* cp1257_general_ci */
+	{60, DIA_CHARSET_UTF32, DIA_KEY_TABLE, true, 16, 0x0}, /* utf32_general_ci */
+	{61, DIA_CHARSET_UTF32, DIA_KEY_BYTES, true, NONE, 0x0}, /* utf32_bin */
+	{62, DIA_CHARSET_UTF16LE, DIA_KEY_BYTES, true, NONE, 0x0}, /* utf16le_bin */
+	{63, DIA_CHARSET_BINARY, DIA_KEY_BYTES, false, NONE, 0x0}, /* binary */
+	{64, DIA_CHARSET_ARMSCII8, DIA_KEY_BYTES, true, NONE, 0x0}, /* armscii8_bin */
+	{65, DIA_CHARSET_ASCII, DIA_KEY_BYTES, true, NONE, 0x0}, /* ascii_bin */
+	{66, DIA_CHARSET_CP1250, DIA_KEY_BYTES, true, NONE, 0x0}, /* cp1250_bin */
+	{67, DIA_CHARSET_CP1256, DIA_KEY_BYTES, true, NONE, 0x0}, /* cp1256_bin */
+	{68, DIA_CHARSET_CP866, DIA_KEY_BYTES, true, NONE, 0x0}, /* cp866_bin */
+	{69, DIA_CHARSET_DEC8, DIA_KEY_BYTES, true, NONE, 0x0}, /* dec8_bin */
+	{70, DIA_CHARSET_GREEK, DIA_KEY_BYTES, true, NONE, 0x0}, /* greek_bin */
+	{71, DIA_CHARSET_HEBREW, DIA_KEY_BYTES, true, NONE, 0x0}, /* hebrew_bin */
+	{72, DIA_CHARSET_HP8, DIA_KEY_BYTES, true, NONE, 0x0}, /* hp8_bin */
+	{73, DIA_CHARSET_KEYBCS2, DIA_KEY_BYTES, true, NONE, 0x0}, /* keybcs2_bin */
+	{74, DIA_CHARSET_KOI8R, DIA_KEY_BYTES, true, NONE, 0x0}, /* koi8r_bin */
+	{75, DIA_CHARSET_KOI8U, DIA_KEY_BYTES, true, NONE, 0x0}, /* koi8u_bin */
+	{77, DIA_CHARSET_LATIN2, DIA_KEY_BYTES, true, NONE, 0x0}, /* latin2_bin */
+	{78, DIA_CHARSET_LATIN5, DIA_KEY_BYTES, true, NONE, 0x0}, /* latin5_bin */
+	{79, DIA_CHARSET_LATIN7, DIA_KEY_BYTES, true, NONE, 0x0}, /* latin7_bin */
+	{80, DIA_CHARSET_CP850, DIA_KEY_BYTES, true, NONE, 0x0}, /* cp850_bin */
+	{81, DIA_CHARSET_CP852, DIA_KEY_BYTES, true, NONE, 0x0}, /* cp852_bin */
+	{82, DIA_CHARSET_SWE7, DIA_KEY_BYTES, true, NONE, 0x0}, /* swe7_bin */
+	{83, DIA_CHARSET_UTF8MB3, DIA_KEY_BYTES, true, NONE, 0x0}, /* utf8mb3_bin */
+	{84, DIA_CHARSET_BIG5, DIA_KEY_BYTES, true, NONE, 0x0}, /* big5_bin */
+	{85, DIA_CHARSET_EUCKR, DIA_KEY_BYTES, true, NONE, 0x0}, /* euckr_bin */
+	{86, DIA_CHARSET_GB2312, DIA_KEY_BYTES, true, NONE, 0x0}, /* gb2312_bin */
+	{87, DIA_CHARSET_GBK, DIA_KEY_BYTES, true, NONE, 0x0}, /* gbk_bin */
+	{88, DIA_CHARSET_SJIS, DIA_KEY_BYTES, true, NONE, 0x0}, /* sjis_bin */
+	{89, DIA_CHARSET_TIS620, DIA_KEY_BYTES, true, NONE, 0x0}, /* tis620_bin */
+	{90, DIA_CHARSET_UCS2, DIA_KEY_BYTES, true, NONE, 0x0}, /* ucs2_bin */
+	{91, DIA_CHARSET_UJIS, DIA_KEY_BYTES, true, NONE, 0x0}, /* ujis_bin */
+	{92, DIA_CHARSET_GEOSTD8, DIA_KEY_TABLE, true, 31, 0x0}, /* geostd8_general_ci */
+	{93, DIA_CHARSET_GEOSTD8, DIA_KEY_BYTES, true, NONE, 0x0}, /* geostd8_bin */
+	{94, DIA_CHARSET_LATIN1, DIA_KEY_TABLE, true, 25, 0x0}, /* latin1_spanish_ci */
+	{95, DIA_CHARSET_CP932, DIA_KEY_TABLE, true, 1, 0x0}, /* cp932_japanese_ci */
+	{96, DIA_CHARSET_CP932, DIA_KEY_BYTES, true, NONE, 0x0}, /* cp932_bin */
+	{97, DIA_CHARSET_EUCJPMS, DIA_KEY_TABLE, true, 1, 0x0}, /* eucjpms_japanese_ci */
+	{98, DIA_CHARSET_EUCJPMS, DIA_KEY_BYTES, true, NONE, 0x0}, /* eucjpms_bin */
+	{99, DIA_CHARSET_CP1250, DIA_KEY_TABLE, true, 24, 0x0}, /* cp1250_polish_ci */
+	{101, DIA_CHARSET_UTF16, DIA_KEY_TABLE, true, 32, 0x0}, /* utf16_unicode_ci */
+	{102, DIA_CHARSET_UTF16, DIA_KEY_TABLE, true, 32, 0x0}, /* utf16_icelandic_ci */
+	{103, DIA_CHARSET_UTF16, DIA_KEY_TABLE, true, 33, 0x0}, /* utf16_latvian_ci */
+	{104, DIA_CHARSET_UTF16, DIA_KEY_TABLE, true, 32, 0x0}, /* utf16_romanian_ci */
+	{105, DIA_CHARSET_UTF16, DIA_KEY_TABLE, true, 32, 0x0}, /* utf16_slovenian_ci */
+	{106, DIA_CHARSET_UTF16, DIA_KEY_TABLE, true, 32, 0x0}, /* utf16_polish_ci */
+	{107, DIA_CHARSET_UTF16, DIA_KEY_TABLE, true, 34, 0x0}, /* utf16_estonian_ci */
+	{108, DIA_CHARSET_UTF16, DIA_KEY_TABLE, true, 32, 0x0}, /* utf16_spanish_ci */
+	{109, DIA_CHARSET_UTF16, DIA_KEY_TABLE, true, 32, 0x0}, /* utf16_swedish_ci */
+	{110, DIA_CHARSET_UTF16, DIA_KEY_TABLE, true, 35, 0x0}, /* utf16_turkish_ci */
+	{111, DIA_CHARSET_UTF16, DIA_KEY_WEIGH, true, NONE, 0x209}, /* utf16_czech_ci */
+	{112, DIA_CHARSET_UTF16, DIA_KEY_WEIGH, true, NONE, 0x209}, /* utf16_danish_ci */
+	{113, DIA_CHARSET_UTF16, DIA_KEY_WEIGH, true, NONE, 0x209}, /* utf16_lithuanian_ci */
+	{114, DIA_CHARSET_UTF16, DIA_KEY_WEIGH, true, NONE, 0x209}, /* utf16_slovak_ci */
+	{115, DIA_CHARSET_UTF16, DIA_KEY_WEIGH, true, NONE, 0x209}, /* utf16_spanish2_ci */
+	{116, DIA_CHARSET_UTF16, DIA_KEY_TABLE, true, 36, 0x0}, /* utf16_roman_ci */
+	{117, DIA_CHARSET_UTF16, DIA_KEY_TABLE, true, 32, 0x0}, /* utf16_persian_ci */
+	{118, DIA_CHARSET_UTF16, DIA_KEY_TABLE, true, 32, 0x0}, /* utf16_esperanto_ci */
+	{119, DIA_CHARSET_UTF16, DIA_KEY_TABLE, true, 32, 0x0}, /* utf16_hungarian_ci */
+	{120, DIA_CHARSET_UTF16, DIA_KEY_TABLE, true, 32, 0x0}, /* utf16_sinhala_ci */
+	{121, DIA_CHARSET_UTF16, DIA_KEY_TABLE, true, 32, 0x0}, /* utf16_german2_ci */
+	{122, DIA_CHARSET_UTF16, DIA_KEY_WEIGH, true, NONE, 0x209}, /* utf16_croatian_mysql561_ci */
+	{123, DIA_CHARSET_UTF16, DIA_KEY_TABLE, true, 37, 0x0}, /* utf16_unicode_520_ci */
+	{124, DIA_CHARSET_UTF16, DIA_KEY_TABLE, true, 32, 0x0}, /* utf16_vietnamese_ci */
+	{128, DIA_CHARSET_UCS2, DIA_KEY_TABLE, true, 32, 0x0}, /* ucs2_unicode_ci */
+	{129, DIA_CHARSET_UCS2, DIA_KEY_TABLE, true, 32, 0x0}, /* ucs2_icelandic_ci */
+	{130, DIA_CHARSET_UCS2, DIA_KEY_TABLE, true, 33, 0x0}, /* ucs2_latvian_ci */
+	{131, DIA_CHARSET_UCS2, DIA_KEY_TABLE, true, 32, 0x0}, /* ucs2_romanian_ci */
+	{132, DIA_CHARSET_UCS2, DIA_KEY_TABLE, true, 32, 0x0}, /* ucs2_slovenian_ci */
+	{133, DIA_CHARSET_UCS2, DIA_KEY_TABLE, true, 32, 0x0}, /* ucs2_polish_ci */
+	{134, DIA_CHARSET_UCS2, DIA_KEY_TABLE, true, 34, 0x0}, /* ucs2_estonian_ci */
+	{135, DIA_CHARSET_UCS2, DIA_KEY_TABLE, true, 32, 0x0}, /* ucs2_spanish_ci */
+	{136, DIA_CHARSET_UCS2, DIA_KEY_TABLE, true, 32, 0x0}, /* ucs2_swedish_ci */
+	{137, DIA_CHARSET_UCS2, DIA_KEY_TABLE, true, 35, 0x0}, /* ucs2_turkish_ci */
+	{138, DIA_CHARSET_UCS2, DIA_KEY_WEIGH, true, NONE, 0x209}, /* ucs2_czech_ci */
+	{139, DIA_CHARSET_UCS2, DIA_KEY_WEIGH, true, NONE, 0x209}, /* ucs2_danish_ci */
+	{140, DIA_CHARSET_UCS2, DIA_KEY_WEIGH, true, NONE, 0x209}, /* ucs2_lithuanian_ci */
+	{141, DIA_CHARSET_UCS2, DIA_KEY_WEIGH, true, NONE, 0x209}, /* ucs2_slovak_ci */
+	{142, DIA_CHARSET_UCS2, DIA_KEY_WEIGH, true, NONE, 0x209}, /* ucs2_spanish2_ci */
+	{143, DIA_CHARSET_UCS2, DIA_KEY_TABLE, true, 36, 0x0}, /* ucs2_roman_ci */
+	{144, DIA_CHARSET_UCS2, DIA_KEY_TABLE, true, 32, 0x0}, /* ucs2_persian_ci */
+	{145, DIA_CHARSET_UCS2, DIA_KEY_TABLE, true, 32, 0x0}, /* ucs2_esperanto_ci */
+	{146, DIA_CHARSET_UCS2, DIA_KEY_TABLE, true, 32, 0x0}, /* ucs2_hungarian_ci */
+	{147, DIA_CHARSET_UCS2, DIA_KEY_TABLE, true, 32, 0x0}, /* ucs2_sinhala_ci */
+	{148, DIA_CHARSET_UCS2, DIA_KEY_TABLE, true, 32, 0x0}, /* ucs2_german2_ci */
+	{149, DIA_CHARSET_UCS2, DIA_KEY_WEIGH, true, NONE, 0x209}, /* ucs2_croatian_mysql561_ci */
+	{150, DIA_CHARSET_UCS2, DIA_KEY_TABLE, true, 37, 0x0}, /* ucs2_unicode_520_ci */
+	{151, DIA_CHARSET_UCS2, DIA_KEY_TABLE, true, 32, 0x0}, /* ucs2_vietnamese_ci */
+	{159, DIA_CHARSET_UCS2, DIA_KEY_TABLE, true, 16, 0x0}, /* ucs2_general_mysql500_ci */
+	{160, DIA_CHARSET_UTF32, DIA_KEY_TABLE, true, 32, 0x0}, /* utf32_unicode_ci */
+	{161, DIA_CHARSET_UTF32, DIA_KEY_TABLE, true, 32, 0x0}, /* utf32_icelandic_ci */
+	{162, DIA_CHARSET_UTF32, DIA_KEY_TABLE, true, 33, 0x0}, /* utf32_latvian_ci */
+	{163, DIA_CHARSET_UTF32, DIA_KEY_TABLE, true, 32, 0x0}, /* utf32_romanian_ci */
+	{164, DIA_CHARSET_UTF32, DIA_KEY_TABLE, true, 32, 0x0}, /* utf32_slovenian_ci */
+	{165, DIA_CHARSET_UTF32, DIA_KEY_TABLE, true, 32, 0x0}, /* utf32_polish_ci */
+	{166, DIA_CHARSET_UTF32, DIA_KEY_TABLE, true, 34, 0x0}, /* utf32_estonian_ci */
+	{167, DIA_CHARSET_UTF32, DIA_KEY_TABLE, true, 32, 0x0}, /* utf32_spanish_ci */
+	{168, DIA_CHARSET_UTF32, DIA_KEY_TABLE, true, 32, 0x0}, /* utf32_swedish_ci */
+	{169, DIA_CHARSET_UTF32, DIA_KEY_TABLE, true, 35, 0x0}, /* utf32_turkish_ci */
+	{170, DIA_CHARSET_UTF32, DIA_KEY_WEIGH, true, NONE, 0x209}, /* utf32_czech_ci */
+	{171, DIA_CHARSET_UTF32, DIA_KEY_WEIGH, true, NONE, 0x209}, /* utf32_danish_ci */
+	{172, DIA_CHARSET_UTF32, DIA_KEY_WEIGH, true, NONE, 0x209}, /* utf32_lithuanian_ci */
+	{173, DIA_CHARSET_UTF32, DIA_KEY_WEIGH, true, NONE, 0x209}, /* utf32_slovak_ci */
+	{174, DIA_CHARSET_UTF32, DIA_KEY_WEIGH, true, NONE, 0x209}, /* utf32_spanish2_ci */
+	{175, DIA_CHARSET_UTF32, DIA_KEY_TABLE, true, 36, 0x0}, /* utf32_roman_ci */
+	{176, DIA_CHARSET_UTF32, DIA_KEY_TABLE, true, 32, 0x0}, /* utf32_persian_ci */
+	{177, DIA_CHARSET_UTF32, DIA_KEY_TABLE, true, 32, 0x0}, /* utf32_esperanto_ci */
+	{178, DIA_CHARSET_UTF32, DIA_KEY_TABLE, true, 32, 0x0}, /* utf32_hungarian_ci */
+	{179, DIA_CHARSET_UTF32, DIA_KEY_TABLE, true, 32, 0x0}, /* utf32_sinhala_ci */
+	{180, DIA_CHARSET_UTF32, DIA_KEY_TABLE, true, 32, 0x0}, /* utf32_german2_ci */
+	{181, DIA_CHARSET_UTF32, DIA_KEY_WEIGH, true, NONE, 0x209}, /* utf32_croatian_mysql561_ci */
+	{182, DIA_CHARSET_UTF32, DIA_KEY_TABLE, true, 37, 0x0}, /* utf32_unicode_520_ci */
+	{183, DIA_CHARSET_UTF32, DIA_KEY_TABLE, true, 32, 0x0}, /* utf32_vietnamese_ci */
+	{192, DIA_CHARSET_UTF8MB3, DIA_KEY_TABLE, true, 32, 0x0}, /* utf8mb3_unicode_ci */
+	{193, DIA_CHARSET_UTF8MB3, DIA_KEY_TABLE, true, 32, 0x0}, /* utf8mb3_icelandic_ci */
+	{194, DIA_CHARSET_UTF8MB3, DIA_KEY_TABLE, true, 33, 0x0}, /* utf8mb3_latvian_ci */
+	{195, DIA_CHARSET_UTF8MB3, DIA_KEY_TABLE, true, 32, 0x0}, /* utf8mb3_romanian_ci */
+	{196, DIA_CHARSET_UTF8MB3, DIA_KEY_TABLE, true, 32, 0x0}, /* utf8mb3_slovenian_ci */
+	{197, DIA_CHARSET_UTF8MB3, DIA_KEY_TABLE, true, 32, 0x0}, /* utf8mb3_polish_ci */
+	{198, DIA_CHARSET_UTF8MB3, DIA_KEY_TABLE, true, 34, 0x0}, /* utf8mb3_estonian_ci */
+	{199, DIA_CHARSET_UTF8MB3, DIA_KEY_TABLE, true, 32, 0x0}, /* utf8mb3_spanish_ci */
+	{200, DIA_CHARSET_UTF8MB3, DIA_KEY_TABLE, true, 32, 0x0}, /* utf8mb3_swedish_ci */
+	{201, DIA_CHARSET_UTF8MB3, DIA_KEY_TABLE, true, 35, 0x0}, /* utf8mb3_turkish_ci */
+	{202, DIA_CHARSET_UTF8MB3, DIA_KEY_WEIGH, true, NONE, 0x209}, /* utf8mb3_czech_ci */
+	{203, DIA_CHARSET_UTF8MB3, DIA_KEY_WEIGH, true, NONE, 0x209}, /* utf8mb3_danish_ci */
+	{204, DIA_CHARSET_UTF8MB3, DIA_KEY_WEIGH, true, NONE, 0x209}, /* utf8mb3_lithuanian_ci */
+	{205, DIA_CHARSET_UTF8MB3, DIA_KEY_WEIGH, true, NONE, 0x209}, /* utf8mb3_slovak_ci */
+	{206, DIA_CHARSET_UTF8MB3, DIA_KEY_WEIGH, true, NONE, 0x209}, /* utf8mb3_spanish2_ci */
+	{207, DIA_CHARSET_UTF8MB3, DIA_KEY_TABLE, true, 36, 0x0}, /* utf8mb3_roman_ci */
+	{208, DIA_CHARSET_UTF8MB3, DIA_KEY_TABLE, true, 32, 0x0}, /* utf8mb3_persian_ci */
+	{209, DIA_CHARSET_UTF8MB3, DIA_KEY_TABLE, true, 32, 0x0}, /* utf8mb3_esperanto_ci */
+	{210, DIA_CHARSET_UTF8MB3, DIA_KEY_TABLE, true, 32, 0x0}, /* utf8mb3_hungarian_ci */
+	{211, DIA_CHARSET_UTF8MB3, DIA_KEY_TABLE, true, 32, 0x0}, /* utf8mb3_sinhala_ci */
+	{212, DIA_CHARSET_UTF8MB3, DIA_KEY_TABLE, true, 32, 0x0}, /* utf8mb3_german2_ci */
+	{213, DIA_CHARSET_UTF8MB3, DIA_KEY_WEIGH, true, NONE, 0x209}, /* utf8mb3_croatian_mysql561_ci */
+	{214, DIA_CHARSET_UTF8MB3, DIA_KEY_TABLE, true, 37, 0x0}, /* utf8mb3_unicode_520_ci */
+	{215, DIA_CHARSET_UTF8MB3, DIA_KEY_TABLE, true, 32, 0x0}, /* utf8mb3_vietnamese_ci */
+	{223, DIA_CHARSET_UTF8MB3, DIA_KEY_TABLE, true, 16, 0x0}, /* utf8mb3_general_mysql500_ci */
+	{224, DIA_CHARSET_UTF8MB4, DIA_KEY_TABLE, true, 32, 0x0}, /* utf8mb4_unicode_ci */
+	{225, DIA_CHARSET_UTF8MB4, DIA_KEY_TABLE, true, 32, 0x0}, /* utf8mb4_icelandic_ci */
+	{226, DIA_CHARSET_UTF8MB4, DIA_KEY_TABLE, true, 33, 0x0}, /* utf8mb4_latvian_ci */
+	{227, DIA_CHARSET_UTF8MB4, DIA_KEY_TABLE, true, 32, 0x0}, /* utf8mb4_romanian_ci */
+	{228, DIA_CHARSET_UTF8MB4, DIA_KEY_TABLE, true, 32, 0x0}, /* utf8mb4_slovenian_ci */
+	{229, DIA_CHARSET_UTF8MB4, DIA_KEY_TABLE, true, 32, 0x0}, /* utf8mb4_polish_ci */
+	{230, DIA_CHARSET_UTF8MB4, DIA_KEY_TABLE, true, 34, 0x0}, /* utf8mb4_estonian_ci */
+	{231, DIA_CHARSET_UTF8MB4, DIA_KEY_TABLE, true, 32, 0x0}, /* utf8mb4_spanish_ci */
+	{232, DIA_CHARSET_UTF8MB4, DIA_KEY_TABLE, true, 32, 0x0}, /* utf8mb4_swedish_ci */
+	{233, DIA_CHARSET_UTF8MB4, DIA_KEY_TABLE, true, 35, 0x0}, /* utf8mb4_turkish_ci */
+	{234, DIA_CHARSET_UTF8MB4, DIA_KEY_WEIGH, true, NONE, 0x209}, /* utf8mb4_czech_ci */
+	{235, DIA_CHARSET_UTF8MB4, DIA_KEY_WEIGH, true, NONE, 0x209}, /* utf8mb4_danish_ci */
+	{236, DIA_CHARSET_UTF8MB4, DIA_KEY_WEIGH, true, NONE, 0x209}, /* utf8mb4_lithuanian_ci */
+	{237, DIA_CHARSET_UTF8MB4, DIA_KEY_WEIGH, true, NONE, 0x209}, /* utf8mb4_slovak_ci */
+	{238, DIA_CHARSET_UTF8MB4, DIA_KEY_WEIGH, true, NONE, 0x209}, /* utf8mb4_spanish2_ci */
+	{239, DIA_CHARSET_UTF8MB4, DIA_KEY_TABLE, true, 36, 0x0}, /* utf8mb4_roman_ci */
+	{240, DIA_CHARSET_UTF8MB4, DIA_KEY_TABLE, true, 32, 0x0}, /* utf8mb4_persian_ci */
+	{241, DIA_CHARSET_UTF8MB4, DIA_KEY_TABLE, true, 32, 0x0}, /* utf8mb4_esperanto_ci */
+	{242, DIA_CHARSET_UTF8MB4, DIA_KEY_TABLE, true, 32, 0x0}, /* utf8mb4_hungarian_ci */
+	{243, DIA_CHARSET_UTF8MB4, DIA_KEY_TABLE, true, 32, 0x0}, /* utf8mb4_sinhala_ci */
+	{244, DIA_CHARSET_UTF8MB4, DIA_KEY_TABLE, true, 32, 0x0}, /* utf8mb4_german2_ci */
+	{245, DIA_CHARSET_UTF8MB4, DIA_KEY_WEIGH, true, NONE, 0x209}, /* utf8mb4_croatian_mysql561_ci */
+	{246, DIA_CHARSET_UTF8MB4, DIA_KEY_TABLE, true, 37, 0x0}, /* utf8mb4_unicode_520_ci */
+	{247, DIA_CHARSET_UTF8MB4, DIA_KEY_TABLE, true, 32, 0x0}, /* utf8mb4_vietnamese_ci */
+	{576, DIA_CHARSET_UTF8MB3, DIA_KEY_WEIGH, true, NONE, 0x209}, /* utf8mb3_croatian_ci */
+	{577, DIA_CHARSET_UTF8MB3, DIA_KEY_TABLE, true, 37, 0x0}, /* utf8mb3_myanmar_ci */
+	{578, DIA_CHARSET_UTF8MB3, DIA_KEY_WEIGH, true, NONE, 0x20a}, /* utf8mb3_thai_520_w2 */
+	{608, DIA_CHARSET_UTF8MB4, DIA_KEY_WEIGH, true, NONE, 0x209}, /* utf8mb4_croatian_ci */
+	{609, DIA_CHARSET_UTF8MB4, DIA_KEY_TABLE, true, 37, 0x0}, /* utf8mb4_myanmar_ci */
+	{610, DIA_CHARSET_UTF8MB4, DIA_KEY_WEIGH, true, NONE, 0x20a}, /* utf8mb4_thai_520_w2 */
+	{640, DIA_CHARSET_UCS2, DIA_KEY_WEIGH, true, NONE, 0x209}, /* ucs2_croatian_ci */
+	{641, DIA_CHARSET_UCS2, DIA_KEY_TABLE, true, 37, 0x0}, /* ucs2_myanmar_ci */
+	{642, DIA_CHARSET_UCS2, DIA_KEY_WEIGH, true, NONE, 0x20a}, /* ucs2_thai_520_w2 */
+	{672, DIA_CHARSET_UTF16, DIA_KEY_WEIGH, true, NONE, 0x209}, /* utf16_croatian_ci */
+	{673, DIA_CHARSET_UTF16, DIA_KEY_TABLE, true, 37, 0x0}, /* utf16_myanmar_ci */
+	{674, DIA_CHARSET_UTF16, DIA_KEY_WEIGH, true, NONE, 0x20a}, /* utf16_thai_520_w2 */
+	{736, DIA_CHARSET_UTF32, DIA_KEY_WEIGH, true, NONE, 0x209}, /* utf32_croatian_ci */
+	{737, DIA_CHARSET_UTF32, DIA_KEY_TABLE, true, 37, 0x0}, /* utf32_myanmar_ci */
+	{738, DIA_CHARSET_UTF32, DIA_KEY_WEIGH, true, NONE, 0x20a}, /* utf32_thai_520_w2 */
+	{1025, DIA_CHARSET_BIG5, DIA_KEY_TABLE, false, 0, 0x0}, /* big5_chinese_nopad_ci */
+	{1027, DIA_CHARSET_DEC8, DIA_KEY_TABLE, false, 1, 0x0}, /* dec8_swedish_nopad_ci */
+	{1028, DIA_CHARSET_CP850, DIA_KEY_TABLE, false, 2, 0x0}, /* cp850_general_nopad_ci */
+	{1030, DIA_CHARSET_HP8, DIA_KEY_TABLE, false, 3, 0x0}, /* hp8_english_nopad_ci */
+	{1031, DIA_CHARSET_KOI8R, DIA_KEY_TABLE, false, 1, 0x0}, /* koi8r_general_nopad_ci */
+	{1032, DIA_CHARSET_LATIN1, DIA_KEY_TABLE, false, 1, 0x0}, /* latin1_swedish_nopad_ci */
+	{1033, DIA_CHARSET_LATIN2, DIA_KEY_TABLE, false, 4, 0x0}, /* latin2_general_nopad_ci */
+	{1034, DIA_CHARSET_SWE7, DIA_KEY_TABLE, false, 5, 0x0}, /* swe7_swedish_nopad_ci */
+	{1035, DIA_CHARSET_ASCII, DIA_KEY_TABLE, false, 1, 0x0}, /* ascii_general_nopad_ci */
+	{1036, DIA_CHARSET_UJIS, DIA_KEY_TABLE, false, 1, 0x0}, /* ujis_japanese_nopad_ci */
+	{1037, DIA_CHARSET_SJIS, DIA_KEY_TABLE, false, 1, 0x0}, /* sjis_japanese_nopad_ci */
+	{1040, DIA_CHARSET_HEBREW, DIA_KEY_TABLE, false, 1, 0x0}, /* hebrew_general_nopad_ci */
+	{1042, DIA_CHARSET_TIS620, DIA_KEY_TABLE, false, 7, 0x0}, /* tis620_thai_nopad_ci */
+	{1043, DIA_CHARSET_EUCKR, DIA_KEY_TABLE, false, 1, 0x0}, /* euckr_korean_nopad_ci */
+	{1046, DIA_CHARSET_KOI8U, DIA_KEY_TABLE, false, 10, 0x0}, /* koi8u_general_nopad_ci */
+	{1048, DIA_CHARSET_GB2312, DIA_KEY_TABLE, false, 11, 0x0}, /* gb2312_chinese_nopad_ci */
+	{1049, DIA_CHARSET_GREEK, DIA_KEY_TABLE, false, 1, 0x0}, /* greek_general_nopad_ci */
+	{1050, DIA_CHARSET_CP1250, DIA_KEY_TABLE, false, 12, 0x0}, /* cp1250_general_nopad_ci */
+	{1052, DIA_CHARSET_GBK, DIA_KEY_TABLE, false, 11, 0x0}, /* gbk_chinese_nopad_ci */
+	{1054, DIA_CHARSET_LATIN5, DIA_KEY_TABLE, false, 15, 0x0}, /* latin5_turkish_nopad_ci */
+	{1056, DIA_CHARSET_ARMSCII8, DIA_KEY_TABLE, false, 1, 0x0}, /* armscii8_general_nopad_ci */
+	{1057, DIA_CHARSET_UTF8MB3, DIA_KEY_TABLE, false, 16, 0x0}, /* utf8mb3_general_nopad_ci */
+	{1059, DIA_CHARSET_UCS2, DIA_KEY_TABLE, false, 16, 0x0}, /* ucs2_general_nopad_ci */
+	{1060, DIA_CHARSET_CP866, DIA_KEY_TABLE, false, 17, 0x0}, /* cp866_general_nopad_ci */
+	{1061, DIA_CHARSET_KEYBCS2, DIA_KEY_TABLE, false, 18, 0x0}, /* keybcs2_general_nopad_ci */
+	{1062, DIA_CHARSET_MACCE, DIA_KEY_TABLE, false, 19, 0x0}, /* macce_general_nopad_ci */
+	{1063, DIA_CHARSET_MACROMAN, DIA_KEY_TABLE, false, 20, 0x0}, /* macroman_general_nopad_ci */
+	{1064, DIA_CHARSET_CP852, DIA_KEY_TABLE, false, 21, 0x0}, /* cp852_general_nopad_ci */
+	{1065, DIA_CHARSET_LATIN7, DIA_KEY_TABLE, false, 22, 0x0}, /* latin7_general_nopad_ci */
+	{1067, DIA_CHARSET_MACCE, DIA_KEY_BYTES, false, NONE, 0x0}, /* macce_nopad_bin */
+	{1069, DIA_CHARSET_UTF8MB4, DIA_KEY_TABLE, false, 16, 0x0}, /* utf8mb4_general_nopad_ci */
+	{1070, DIA_CHARSET_UTF8MB4, DIA_KEY_BYTES, false, NONE, 0x0}, /* utf8mb4_nopad_bin */
+	{1071, DIA_CHARSET_LATIN1, DIA_KEY_BYTES, false, NONE, 0x0}, /* latin1_nopad_bin */
+	{1074, DIA_CHARSET_CP1251, DIA_KEY_BYTES, false, NONE, 0x0}, /* cp1251_nopad_bin */
+	{1075, DIA_CHARSET_CP1251, DIA_KEY_TABLE, false, 27, 0x0}, /* cp1251_general_nopad_ci */
+	{1077, DIA_CHARSET_MACROMAN, DIA_KEY_BYTES, false, NONE, 0x0}, /* macroman_nopad_bin */
+	{1078, DIA_CHARSET_UTF16, DIA_KEY_TABLE, false, 16, 0x0}, /* utf16_general_nopad_ci */
+	{1079, DIA_CHARSET_UTF16, DIA_KEY_BYTES, false, NONE, 0x0}, /* utf16_nopad_bin */
+	{1080, DIA_CHARSET_UTF16LE, DIA_KEY_TABLE, false, 16, 0x0}, /* utf16le_general_nopad_ci */
+	{1081, DIA_CHARSET_CP1256, DIA_KEY_TABLE, false, 29, 0x0}, /* cp1256_general_nopad_ci */
+	{1082, DIA_CHARSET_CP1257, DIA_KEY_BYTES, false, NONE, 0x0}, /* cp1257_nopad_bin */
+	{1083, DIA_CHARSET_CP1257, DIA_KEY_TABLE, false, 30, 0x0}, /* cp1257_general_nopad_ci */
+	{1084, DIA_CHARSET_UTF32, DIA_KEY_TABLE, false, 16, 0x0}, /* utf32_general_nopad_ci */
+	{1085, DIA_CHARSET_UTF32, DIA_KEY_BYTES, false, NONE, 0x0}, /* utf32_nopad_bin */
+	{1086, DIA_CHARSET_UTF16LE, DIA_KEY_BYTES, false, NONE, 0x0}, /* utf16le_nopad_bin */
+	{1088, DIA_CHARSET_ARMSCII8, DIA_KEY_BYTES, false, NONE, 0x0}, /* armscii8_nopad_bin */
+	{1089, DIA_CHARSET_ASCII, DIA_KEY_BYTES, false, NONE, 0x0}, /* ascii_nopad_bin */
+	{1090, DIA_CHARSET_CP1250, DIA_KEY_BYTES, false, NONE, 0x0}, /* cp1250_nopad_bin */
+	{1091, DIA_CHARSET_CP1256, DIA_KEY_BYTES, false, NONE, 0x0}, /* cp1256_nopad_bin */
+	{1092, DIA_CHARSET_CP866, DIA_KEY_BYTES, false, NONE, 0x0}, /* cp866_nopad_bin */
+	{1093, DIA_CHARSET_DEC8, DIA_KEY_BYTES, false, NONE, 0x0}, /* dec8_nopad_bin */
+	{1094, DIA_CHARSET_GREEK, DIA_KEY_BYTES, false, NONE, 0x0}, /* greek_nopad_bin */
+	{1095, DIA_CHARSET_HEBREW, DIA_KEY_BYTES, false, NONE, 0x0}, /* hebrew_nopad_bin */
+	{1096, DIA_CHARSET_HP8, DIA_KEY_BYTES, false, NONE, 0x0}, /* hp8_nopad_bin */
+	{1097, DIA_CHARSET_KEYBCS2, DIA_KEY_BYTES, false, NONE, 0x0}, /* keybcs2_nopad_bin */
+	{1098, DIA_CHARSET_KOI8R, DIA_KEY_BYTES, false, NONE, 0x0}, /* koi8r_nopad_bin */
+	{1099, DIA_CHARSET_KOI8U, DIA_KEY_BYTES, false, NONE, 0x0}, /* koi8u_nopad_bin */
+	{1101, DIA_CHARSET_LATIN2, DIA_KEY_BYTES, false, NONE, 0x0}, /* latin2_nopad_bin */
+	{1102, DIA_CHARSET_LATIN5, DIA_KEY_BYTES, false, NONE, 0x0}, /* latin5_nopad_bin */
+	{1103, DIA_CHARSET_LATIN7, DIA_KEY_BYTES, false, NONE, 0x0}, /* latin7_nopad_bin */
+	{1104, DIA_CHARSET_CP850, DIA_KEY_BYTES, false, NONE, 0x0}, /* cp850_nopad_bin */
+	{1105, DIA_CHARSET_CP852, DIA_KEY_BYTES, false, NONE, 0x0}, /* cp852_nopad_bin */
+	{1106, DIA_CHARSET_SWE7, DIA_KEY_BYTES, false, NONE, 0x0}, /* swe7_nopad_bin */
+	{1107, DIA_CHARSET_UTF8MB3, DIA_KEY_BYTES, false, NONE, 0x0}, /* utf8mb3_nopad_bin */
+	{1108, DIA_CHARSET_BIG5, DIA_KEY_BYTES, false, NONE, 0x0}, /* big5_nopad_bin */
+	{1109, DIA_CHARSET_EUCKR, DIA_KEY_BYTES, false, NONE, 0x0}, /* euckr_nopad_bin */
+	{1110, DIA_CHARSET_GB2312, DIA_KEY_BYTES, false, NONE, 0x0}, /* gb2312_nopad_bin */
+	{1111, DIA_CHARSET_GBK, DIA_KEY_BYTES, false, NONE, 0x0}, /* gbk_nopad_bin */
+	{1112, DIA_CHARSET_SJIS, DIA_KEY_BYTES, false, NONE, 0x0}, /* sjis_nopad_bin */
+	{1113, DIA_CHARSET_TIS620, DIA_KEY_BYTES, false, NONE, 0x0}, /* tis620_nopad_bin */
+	{1114, DIA_CHARSET_UCS2, DIA_KEY_BYTES, false, NONE, 0x0}, /* ucs2_nopad_bin */
+	{1115, DIA_CHARSET_UJIS, DIA_KEY_BYTES, false, NONE, 0x0}, /* ujis_nopad_bin */
+	{1116, DIA_CHARSET_GEOSTD8, DIA_KEY_TABLE, false, 31, 0x0}, /* geostd8_general_nopad_ci */
+	{1117, DIA_CHARSET_GEOSTD8, DIA_KEY_BYTES, false, NONE, 0x0}, /* geostd8_nopad_bin */
+	{1119, DIA_CHARSET_CP932, DIA_KEY_TABLE, false, 1, 0x0}, /* cp932_japanese_nopad_ci */
+	{1120, DIA_CHARSET_CP932, DIA_KEY_BYTES, false, NONE, 0x0}, /* cp932_nopad_bin */
+	{1121, DIA_CHARSET_EUCJPMS, DIA_KEY_TABLE, false, 1, 0x0}, /* eucjpms_japanese_nopad_ci */
+	{1122, DIA_CHARSET_EUCJPMS, DIA_KEY_BYTES, false, NONE, 0x0}, /* eucjpms_nopad_bin */
+	{1125, DIA_CHARSET_UTF16, DIA_KEY_TABLE, false, 32, 0x0}, /* utf16_unicode_nopad_ci */
+	{1147, DIA_CHARSET_UTF16, DIA_KEY_TABLE, false, 37, 0x0}, /* utf16_unicode_520_nopad_ci */
+	{1152, DIA_CHARSET_UCS2, DIA_KEY_TABLE, false, 32, 0x0}, /* ucs2_unicode_nopad_ci */
+	{1174, DIA_CHARSET_UCS2, DIA_KEY_TABLE, false, 37, 0x0}, /* ucs2_unicode_520_nopad_ci */
+	{1184, DIA_CHARSET_UTF32, DIA_KEY_TABLE, false, 32, 0x0}, /* utf32_unicode_nopad_ci */
+	{1206, DIA_CHARSET_UTF32, DIA_KEY_TABLE, false, 37, 0x0}, /* utf32_unicode_520_nopad_ci */
+	{1216, DIA_CHARSET_UTF8MB3, DIA_KEY_TABLE, false, 32, 0x0}, /* utf8mb3_unicode_nopad_ci */
+	{1238, DIA_CHARSET_UTF8MB3, DIA_KEY_TABLE, false, 37, 0x0}, /* utf8mb3_unicode_520_nopad_ci */
+	{1248, DIA_CHARSET_UTF8MB4, DIA_KEY_TABLE, false, 32, 0x0}, /* utf8mb4_unicode_nopad_ci */
+	{1270, DIA_CHARSET_UTF8MB4, DIA_KEY_TABLE, false, 37, 0x0}, /* utf8mb4_unicode_520_nopad_ci */
 };
 
 const size_t dia_collation_list_len =

@@ -67,6 +67,47 @@ static void strip_weights(const struct dia_collation *collation, size_t start, s
 		out->len -= n;
 }
 
+/* Levels of UCA weights lie in ranges of their own: case below accents below letters. */
+enum { LEVELS = 3, ACCENT_MIN = 0x20, LETTER_MIN = 0x200, SPACE_ACCENT = 0x20, SPACE_CASE = 2 };
+
+static unsigned level_of(uint16_t weight)
+{
+	if (weight >= LETTER_MIN)
+		return 0;
+	return weight >= ACCENT_MIN ? 1 : 2;
+}
+
+/*
+ * PAD SPACE compares each level as if spaces followed, but WEIGHT_STRING() adds none: the
+ * weights of spaces at the end of each level say nothing, so they go. What stays needs no
+ * mark between the levels: their ranges tell them apart.
+ */
+static void strip_levels(const struct dia_collation *collation, size_t start, struct dia_buf *out)
+{
+	const uint16_t space[LEVELS] = {collation->space, SPACE_ACCENT, SPACE_CASE};
+	size_t at = start, to = start;
+
+	if (!collation->pad || collation->space == 0 || (out->len - start) % 2 != 0)
+		return;
+	for (unsigned level = 0; level < LEVELS; level++) {
+		size_t first = at, end = at; /* end: behind the last weight that counts */
+
+		for (; at < out->len; at += 2) {
+			uint16_t weight = (uint16_t)(out->data[at] << 8 | out->data[at + 1]);
+
+			if (level_of(weight) != level)
+				break;
+			if (weight != space[level])
+				end = at + 2;
+		}
+		memmove(out->data + to, out->data + first, end - first);
+		to += end - first;
+	}
+	/* Weights in another order than by level are not ours to cut: keep the rest. */
+	memmove(out->data + to, out->data + at, out->len - at);
+	out->len = to + (out->len - at);
+}
+
 static enum dia_rc add_text_key(const struct dia_column *column, struct dia_slice text,
 	const struct weigher *w, struct dia_buf *out)
 {
@@ -94,8 +135,10 @@ static enum dia_rc add_text_key(const struct dia_column *column, struct dia_slic
 	if (w->weigh == NULL || text.len == 0)
 		return dia_buf_add_slice(out, text);
 	rc = w->weigh(w->ctx, column->collation, text, out);
-	if (rc == DIA_OK && !out->failed)
+	if (rc == DIA_OK && !out->failed && collation.kind == DIA_KEY_TABLE)
 		strip_weights(&collation, start, out);
+	else if (rc == DIA_OK && !out->failed)
+		strip_levels(&collation, start, out);
 	return rc;
 }
 

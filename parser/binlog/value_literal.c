@@ -72,6 +72,24 @@ static enum dia_rc enum_literal(const struct dia_column *column, uint64_t v, str
 	return out->failed ? DIA_E_NOMEM : DIA_OK;
 }
 
+/* By name: beyond 63 members a number does not compare as it should. */
+static enum dia_rc set_literal(
+	const struct dia_column *column, const struct dia_value *value, struct dia_buf *out)
+{
+	uint64_t v = dia_value_uint_le(value->packed);
+	struct dia_buf names = {0};
+	bool is_binary;
+	enum dia_rc rc;
+
+	if (column->value_count == 0)
+		return dia_buf_printf(out, "%llu", (unsigned long long)v);
+	rc = dia_value_text(column, value, &names, &is_binary);
+	if (rc == DIA_OK)
+		add_text(column, dia_buf_slice(&names), out);
+	dia_buf_fini(&names);
+	return rc == DIA_OK && out->failed ? DIA_E_NOMEM : rc;
+}
+
 static enum dia_rc quoted(
 	const struct dia_column *column, const struct dia_value *value, struct dia_buf *out)
 {
@@ -114,8 +132,7 @@ enum dia_rc dia_value_literal(
 	case DIA_TYPE_ENUM:
 		return enum_literal(column, dia_value_uint_le(value->packed), out);
 	case DIA_TYPE_SET:
-		return dia_buf_printf(
-			out, "%llu", (unsigned long long)dia_value_uint_le(value->packed));
+		return set_literal(column, value, out);
 	case DIA_TYPE_DATE:
 	case DIA_TYPE_NEWDATE:
 	case DIA_TYPE_TIME:

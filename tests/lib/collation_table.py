@@ -24,12 +24,14 @@ def weights(cur, charset, name):
     expr = "HEX(WEIGHT_STRING(CONVERT(UNHEX(%s) USING %s) COLLATE %s))"
     cur.execute("SELECT n, " + expr % ("h", charset, name) + " FROM d.ascii",)
     single = dict(cur.fetchall())
+    space = bytes.fromhex(single[32])
+    uca = int.from_bytes(space[:2], "big") if charset.startswith(("utf", "ucs")) else 0
     cur.execute("SELECT a.n, b.n, " + expr % ("CONCAT(a.h, b.h)", charset, name) +
                 " FROM d.ascii a, d.ascii b")
     for a, b, pair in cur.fetchall():
         if pair != single[a] + single[b]:
-            return None
-    return tuple(single[i] for i in range(FIRST, LAST + 1))
+            return None, uca
+    return tuple(single[i] for i in range(FIRST, LAST + 1)), 0
 
 
 def fill_ascii(cur, charset):
@@ -52,6 +54,7 @@ def collect(cur):
             fill_ascii(cur, charset)
             last = charset
         bits = ident & 7
+        space = 0
         if charset == "binary":
             kind, table = "BYTES", None
         elif name.endswith("_bin"):
@@ -59,9 +62,9 @@ def collect(cur):
         elif ident >= UCA1400 and bits not in (0, 4):
             kind, table = "WEIGH", None
         else:
-            table = weights(cur, charset, name)
+            table, space = weights(cur, charset, name)
             kind = "WEIGH" if table is None else "TABLE"
-        found.append((ident, charset, name, kind, table))
+        found.append((ident, charset, name, kind, table, space))
     return found
 
 
@@ -98,17 +101,17 @@ def main():
         print(line.rstrip() + "\n\t}},")
     print("};\n")
     print("const struct dia_collation dia_collation_list[] = {")
-    for ident, charset, name, kind, table in found:
+    for ident, charset, name, kind, table, space in found:
         if ident >= UCA1400:
             continue
         pad = "false" if "nopad" in name or charset == "binary" else "true"
-        print("\t{%d, DIA_CHARSET_%s, DIA_KEY_%s, %s, %s}, /* %s */" % (
-            ident, charset.upper(), kind, pad, index(table), name))
+        print("\t{%d, DIA_CHARSET_%s, DIA_KEY_%s, %s, %s, %#x}, /* %s */" % (
+            ident, charset.upper(), kind, pad, index(table), space, name))
     print("};\n\nconst size_t dia_collation_list_len =\n"
           "\tsizeof(dia_collation_list) / sizeof(dia_collation_list[0]);\n")
     # Systematic ids: 2048 + 256 * charset + 8 * tailoring + 4 * nopad + 2 * as + cs.
     uca = {}
-    for ident, charset, name, kind, table in found:
+    for ident, charset, name, kind, table, space in found:
         if ident < UCA1400:
             continue
         pad = "nopad" not in name
