@@ -477,8 +477,8 @@ class DC:
         return self.name
 
     # Through the proxy, as an application.
-    def connect(self, **kw):
-        return self.proxy.connect(**kw)
+    def connect(self, *account, **kw):
+        return self.proxy.connect(*account, **kw)
 
     def sql(self, *statements, **kw):
         return self.proxy.sql(*statements, **kw)

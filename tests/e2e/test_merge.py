@@ -1,0 +1,310 @@
+"""Both datacenters change one row while the link is cut: the later change stands in both,
+the loser is in the conflict record of both, and what was not concurrent is no conflict.
+"""
+import time
+
+import pymysql
+import pytest
+
+from tests.lib.dc import wait_until
+
+# Far enough apart that the order is the clock's, not the scheduler's.
+GAP = 0.06
+
+
+@pytest.fixture(params=["east", "west"])
+def later(request, pair):
+    """The DC that writes second, so that each test runs with the roles swapped."""
+    return getattr(pair, request.param)
+
+
+@pytest.fixture
+def t(pair, db):
+    pair.east.sql("CREATE TABLE `%s`.t (id INT PRIMARY KEY, v VARCHAR(60), n INT)" % db,
+                  "INSERT INTO `%s`.t VALUES (1, 'base', 0), (2, 'other', 0)" % db)
+    pair.settle()
+    return "`%s`.t" % db
+
+
+def apart(pair, first, second):
+    """Run first = (dc, [sql]) and then second while the link is cut, then heal."""
+    pair.link.cut()
+    for dc, statements in (first, second):
+        dc.sql(*statements)
+        time.sleep(GAP)
+    pair.link.heal()
+    pair.settle()
+
+
+def rows(pair, t):
+    """The rows, after making sure that both DCs hold the same."""
+    found = [dc.db.sql("SELECT id, v FROM %s ORDER BY id" % t) for dc in pair.dcs]
+    assert found[0] == found[1], "east %r, west %r" % tuple(found)
+    return {r["id"]: r["v"] for r in found[0]}
+
+
+def expect_conflict(pair, t, *texts):
+    """Each DC recorded it, with these texts (the images) in one record."""
+    table = t.replace("`", "")
+    for dc in pair.dcs:
+        def recorded():
+            found = pair.conflicts(dc, table)
+            return [c for c in found if all(x in " ".join(map(str, c.values())) for x in texts)]
+        try:
+            wait_until(recorded, 10, "a conflict record in %s with %s" % (dc, texts))
+        except AssertionError as e:
+            raise AssertionError("%s; there are: %s" % (e, pair.conflicts(dc, table)))
+
+
+def test_insert_insert(pair, t, later):
+    apart(pair, (pair.other(later), ["INSERT INTO %s VALUES (7, 'lost-ii', 1)" % t]),
+          (later, ["INSERT INTO %s VALUES (7, 'kept-ii', 2)" % t]))
+    assert rows(pair, t)[7] == "kept-ii"
+    expect_conflict(pair, t, "lost-ii", "kept-ii")
+
+
+def test_update_update(pair, t, later):
+    apart(pair, (pair.other(later), ["UPDATE %s SET v='lost-uu' WHERE id=1" % t]),
+          (later, ["UPDATE %s SET v='kept-uu' WHERE id=1" % t]))
+    assert rows(pair, t) == {1: "kept-uu", 2: "other"}
+    expect_conflict(pair, t, "lost-uu", "kept-uu")
+
+
+def test_whole_row_of_the_later_wins(pair, t, later):
+    """lww is by row: the earlier writer's other column goes with it."""
+    apart(pair, (pair.other(later), ["UPDATE %s SET n=77 WHERE id=1" % t]),
+          (later, ["UPDATE %s SET v='kept-row' WHERE id=1" % t]))
+    assert rows(pair, t)[1] == "kept-row"
+    assert [dc.db.one("SELECT n FROM %s WHERE id=1" % t) for dc in pair.dcs] == [0, 0]
+
+
+def test_update_then_delete(pair, t, later):
+    apart(pair, (pair.other(later), ["UPDATE %s SET v='lost-ud' WHERE id=1" % t]),
+          (later, ["DELETE FROM %s WHERE id=1" % t]))
+    assert rows(pair, t) == {2: "other"}
+    expect_conflict(pair, t, "lost-ud")
+
+
+def test_delete_then_update(pair, t, later):
+    apart(pair, (pair.other(later), ["DELETE FROM %s WHERE id=1" % t]),
+          (later, ["UPDATE %s SET v='kept-du' WHERE id=1" % t]))
+    assert rows(pair, t) == {1: "kept-du", 2: "other"}
+    expect_conflict(pair, t, "kept-du")
+
+
+def test_delete_then_delete_and_insert(pair, t, later):
+    apart(pair, (pair.other(later), ["DELETE FROM %s WHERE id=1" % t]),
+          (later, ["DELETE FROM %s WHERE id=1" % t, "INSERT INTO %s VALUES (1, 'kept-di', 5)" % t]))
+    assert rows(pair, t) == {1: "kept-di", 2: "other"}
+
+
+def test_insert_then_delete(pair, t, later):
+    apart(pair, (pair.other(later), ["DELETE FROM %s WHERE id=1" % t,
+                                     "INSERT INTO %s VALUES (1, 'lost-id', 5)" % t]),
+          (later, ["DELETE FROM %s WHERE id=1" % t]))
+    assert rows(pair, t) == {2: "other"}
+
+
+def test_delete_delete(pair, t, later):
+    apart(pair, (pair.other(later), ["DELETE FROM %s WHERE id=1" % t]),
+          (later, ["DELETE FROM %s WHERE id=1" % t]))
+    assert rows(pair, t) == {2: "other"}
+
+
+def test_several_changes_each(pair, t, later):
+    earlier = pair.other(later)
+    pair.link.cut()
+    for i in range(6):
+        dc = later if i % 2 else earlier
+        dc.sql("UPDATE %s SET v='%s-%d' WHERE id=1" % (t, dc.name, i))
+        time.sleep(GAP)
+    pair.link.heal()
+    pair.settle()
+    assert rows(pair, t)[1] == "%s-5" % later.name
+
+
+def test_three_operations_in_one_transaction(pair, t, later):
+    """One key several times in one transaction: its last state counts."""
+    apart(pair, (pair.other(later), ["BEGIN", "DELETE FROM %s WHERE id=1" % t,
+                                     "INSERT INTO %s VALUES (1, 'a1', 0)" % t,
+                                     "UPDATE %s SET v='a2' WHERE id=1" % t, "COMMIT"]),
+          (later, ["BEGIN", "UPDATE %s SET v='b1' WHERE id=1" % t,
+                   "UPDATE %s SET v='b2' WHERE id=1" % t, "COMMIT"]))
+    assert rows(pair, t) == {1: "b2", 2: "other"}
+
+
+def test_primary_key_update(pair, t, later):
+    """A changed key is a delete of the old one and an insert of the new one."""
+    earlier = pair.other(later)
+    earlier.sql("UPDATE %s SET id=10 WHERE id=1" % t)
+    pair.settle()
+    assert rows(pair, t) == {2: "other", 10: "base"}
+    apart(pair, (earlier, ["UPDATE %s SET id=11, v='moved' WHERE id=10" % t]),
+          (later, ["UPDATE %s SET v='stayed' WHERE id=10" % t]))
+    assert rows(pair, t) == {2: "other", 10: "stayed", 11: "moved"}
+
+
+def test_primary_key_update_meets_insert(pair, t, later):
+    apart(pair, (pair.other(later), ["UPDATE %s SET id=5, v='moved' WHERE id=1" % t]),
+          (later, ["INSERT INTO %s VALUES (5, 'new', 0)" % t]))
+    assert rows(pair, t) == {2: "other", 5: "new"}
+
+
+def test_primary_keys_swapped_in_one_transaction(pair, t):
+    pair.east.sql("BEGIN", "UPDATE %s SET id=99 WHERE id=1" % t,
+                  "UPDATE %s SET id=1 WHERE id=2" % t, "UPDATE %s SET id=2 WHERE id=99" % t,
+                  "COMMIT")
+    pair.settle()
+    assert rows(pair, t) == {1: "other", 2: "base"}
+
+
+def test_taking_turns_is_no_conflict(pair, t):
+    for i in range(30):
+        dc = pair.dcs[i % 2]
+        dc.sql("UPDATE %s SET n=n+1, v='turn' WHERE id=1" % t)
+        pair.settle()
+    assert [dc.db.one("SELECT n FROM %s WHERE id=1" % t) for dc in pair.dcs] == [30, 30]
+    assert [pair.conflicts(dc, t.replace("`", "")) for dc in pair.dcs] == [[], []]
+
+
+def test_different_rows_are_no_conflict(pair, t, later):
+    apart(pair, (pair.other(later), ["UPDATE %s SET v='one' WHERE id=1" % t]),
+          (later, ["UPDATE %s SET v='two' WHERE id=2" % t]))
+    assert rows(pair, t) == {1: "one", 2: "two"}
+    assert [pair.conflicts(dc, t.replace("`", "")) for dc in pair.dcs] == [[], []]
+
+
+def test_a_long_cut_with_a_hot_set(pair, t):
+    """Hundreds of changes on twenty keys in both: equal afterwards, and the last of each
+    key is one of the two last writes, the later of them where they are apart."""
+    keys, last = 20, {}
+    pair.link.cut()
+    with pair.east.connect() as e, pair.west.connect() as w:
+        cursors = {"east": e.cursor(), "west": w.cursor()}
+        for i in range(800):
+            dc = ("east", "west")[(i * 7 // 3) % 2]
+            key = 100 + (i * 13) % keys
+            tag = "%s-%d" % (dc, i)
+            if i % 9 == 4:
+                cursors[dc].execute("DELETE FROM %s WHERE id=%d" % (t, key))
+                if cursors[dc].rowcount:
+                    last.setdefault(key, {})[dc] = (time.time(), None)
+            else:
+                cursors[dc].execute("REPLACE INTO %s VALUES (%d, '%s', %d)" % (t, key, tag, i))
+                last.setdefault(key, {})[dc] = (time.time(), tag)
+    pair.link.heal()
+    pair.settle()
+    got = rows(pair, t)
+    for key, by_dc in last.items():
+        (early, early_tag), (late, late_tag) = sorted(by_dc.values())
+        allowed = [late_tag] if late - early > 0.02 else [early_tag, late_tag]
+        assert got.get(key) in allowed, "key %d is %r, not %r" % (key, got.get(key), allowed)
+
+
+def test_frozen_fibre(pair, t, later):
+    """No reset, no refusal: packets just stop. Nothing is lost and nobody waits for it."""
+    pair.link.freeze()
+    pair.other(later).sql("UPDATE %s SET v='lost-fz' WHERE id=1" % t)
+    time.sleep(GAP)
+    later.sql("UPDATE %s SET v='kept-fz' WHERE id=1" % t)
+    pair.link.heal()
+    pair.settle()
+    assert rows(pair, t)[1] == "kept-fz"
+    expect_conflict(pair, t, "lost-fz", "kept-fz")
+
+
+def test_same_record_in_both(pair, t, later):
+    """Both DCs tell the same story of one conflict: all but the id and when it was seen."""
+    apart(pair, (pair.other(later), ["UPDATE %s SET v='lost-rec' WHERE id=1" % t]),
+          (later, ["UPDATE %s SET v='kept-rec' WHERE id=1" % t]))
+    expect_conflict(pair, t, "lost-rec", "kept-rec")
+    for dc in pair.dcs:
+        found = pair.conflicts(dc, t.replace("`", ""))
+        assert len(found) == 1, found
+        assert "lww" in [str(v) for v in found[0].values()]
+        shown = [r for r in dc.sql("SHOW DIARCHY CONFLICTS") if "lost-rec" in str(r)]
+        assert shown, "SHOW DIARCHY CONFLICTS in %s does not show it" % dc
+        told = dc.proxy.command("conflicts")
+        assert told.returncode == 0 and "lost-rec" in told.stdout, told
+        told = dc.proxy.command("conflicts", "--json")
+        assert told.returncode == 0 and "lost-rec" in told.stdout, told
+
+
+def test_unique_clash_is_recorded_and_stops_nothing(pair, db, later):
+    t = "`%s`.mails" % db
+    pair.east.sql("CREATE TABLE %s (id INT PRIMARY KEY, mail VARCHAR(60) UNIQUE, n INT)" % t,
+                  "INSERT INTO %s VALUES (1, 'a@x', 0)" % t)
+    pair.settle()
+    apart(pair, (pair.other(later), ["INSERT INTO %s VALUES (10, 'same@x', 10)" % t,
+                                     "INSERT INTO %s VALUES (11, 'after1@x', 0)" % t]),
+          (later, ["INSERT INTO %s VALUES (20, 'same@x', 20)" % t,
+                   "INSERT INTO %s VALUES (21, 'after2@x', 0)" % t]))
+    for dc in pair.dcs:
+        have = {r["mail"] for r in dc.db.sql("SELECT mail FROM %s" % t)}
+        assert have == {"a@x", "same@x", "after1@x", "after2@x"}, dc
+    expect_conflict(pair, t, "same@x")
+    # Replication of this very table goes on, from both.
+    for dc, key in ((pair.east, 31), (pair.west, 32)):
+        dc.sql("INSERT INTO %s VALUES (%d, 'later%d@x', 0)" % (t, key, key))
+    pair.settle()
+    for dc in pair.dcs:
+        assert dc.db.one("SELECT COUNT(*) FROM %s WHERE id > 30" % t) == 2
+
+
+@pytest.mark.parametrize("deleter", ["east", "west"])
+def test_foreign_key_refusal_is_recorded_and_stops_nothing(pair, db, deleter):
+    p, c = "`%s`.parent" % db, "`%s`.child" % db
+    pair.east.sql(
+        "CREATE TABLE %s (id INT PRIMARY KEY, v VARCHAR(30))" % p,
+        "CREATE TABLE %s (id INT PRIMARY KEY, parent INT NOT NULL, v VARCHAR(30),"
+        " FOREIGN KEY (parent) REFERENCES %s (id))" % (c, p),
+        "INSERT INTO %s VALUES (1, 'first'), (2, 'second')" % p)
+    pair.settle()
+    there = getattr(pair, deleter)
+    apart(pair, (there, ["DELETE FROM %s WHERE id=1" % p]),
+          (pair.other(there), ["INSERT INTO %s VALUES (7, 1, 'orphan')" % c]))
+    for dc in pair.dcs:
+        found = pair.conflicts(dc, "%s.parent" % db) + pair.conflicts(dc, "%s.child" % db)
+        assert found, "%s: nothing recorded, and so something vanished in silence" % dc
+    for dc, key in ((pair.east, 31), (pair.west, 32)):
+        dc.sql("INSERT INTO %s VALUES (%d, 2, 'goes on')" % (c, key))
+    pair.settle()
+    for dc in pair.dcs:
+        assert dc.db.one("SELECT COUNT(*) FROM %s WHERE v='goes on'" % c) == 2
+
+
+def test_deadlock_with_clients_is_retried(pair, t):
+    """A client that sits on the row delays the change; it is not skipped."""
+    with pair.west.connect() as holder, holder.cursor() as cur:
+        cur.execute("BEGIN")
+        cur.execute("SELECT * FROM %s WHERE id=1 FOR UPDATE" % t)
+        pair.east.sql("UPDATE %s SET v='waited for' WHERE id=1" % t)
+        with pytest.raises(AssertionError):
+            pair.settle(timeout=1)
+        cur.execute("UPDATE %s SET n=n+1 WHERE id=2" % t)
+        cur.execute("COMMIT")
+    pair.settle()
+    assert rows(pair, t)[1] == "waited for"
+
+
+def test_lost_rows_come_back_right(pair, t):
+    """A row missing in one DC (lost behind everyone's back) does not stop replication."""
+    pair.west.db.sql("DELETE FROM %s WHERE id=2" % t, log_bin=False)
+    pair.east.sql("UPDATE %s SET v='restored' WHERE id=2" % t,
+                  "INSERT INTO %s VALUES (3, 'after', 0)" % t)
+    pair.settle()
+    assert rows(pair, t) == {1: "base", 2: "restored", 3: "after"}
+    pair.west.db.sql("INSERT INTO %s VALUES (4, 'extra', 0)" % t, log_bin=False)
+    pair.east.sql("INSERT INTO %s VALUES (4, 'ours', 0)" % t)
+    pair.settle()
+    assert rows(pair, t)[4] == "ours"
+    pair.west.db.sql("DELETE FROM %s WHERE id=4" % t, log_bin=False)
+    pair.east.sql("DELETE FROM %s WHERE id=4" % t)
+    pair.settle()
+    assert 4 not in rows(pair, t)
+
+
+def test_client_errors_are_the_databases_own(pair, t):
+    with pytest.raises(pymysql.err.IntegrityError) as e:
+        pair.east.sql("INSERT INTO %s VALUES (1, 'twice', 0)" % t)
+    assert e.value.args[0] == 1062
