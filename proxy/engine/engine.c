@@ -291,8 +291,12 @@ enum dia_rc dia_engine_applied(struct dia_engine *e, const struct dia_txn_head *
 		p->applied_seq = head->seq;
 		release_inflight(e, p);
 	}
-	/* In origin order, so what it knew only grows. */
-	p->heard = head->deps;
+	/* Raised, not replaced: a watermark sent just after the peer's restart may know
+	 * less than one from before. */
+	for (uint32_t i = 0; i < head->deps.count; i++)
+		if (dia_deps_raise(&p->heard, head->deps.at[i].dc,
+			    head->deps.at[i].seq) != DIA_OK)
+			return DIA_E_LIMIT;
 	settle(e);
 	return DIA_OK;
 }
