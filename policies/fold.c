@@ -42,7 +42,7 @@ void dia_fold(const struct dia_policy *policy, const struct dia_window *window,
 		.seq = head->seq,
 		.index = change->index,
 		.kind = change->kind};
-	struct dia_row row = {.written = false};
+	struct dia_replay_row row = {.written = false};
 	bool placed = false, all_known = true;
 	const struct dia_window_op *at;
 

@@ -2,7 +2,7 @@
 #include "policies/lww.h"
 
 /* The replay comes in stamp order, so whoever comes last has won. */
-static void lww_step(struct dia_row *row, const struct dia_op *op)
+static void lww_step(struct dia_replay_row *row, const struct dia_op *op)
 {
 	row->written = true;
 	row->exists = op->kind != DIA_CHANGE_DELETE;

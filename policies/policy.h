@@ -56,7 +56,7 @@ static inline bool dia_head_knew(const struct dia_txn_head *head, const struct d
 }
 
 /* The logical row during a replay: which change made it what it is. */
-struct dia_row {
+struct dia_replay_row {
 	bool written; /* false: still as before the first change of the replay */
 	bool exists;
 	struct dia_op writer;
@@ -71,7 +71,7 @@ struct dia_policy {
 	/* Only each origin's newest change of a key matters to the replay: the window
 	 * then keeps no more than that, so a hot key costs the same as a cold one. */
 	bool newest_only;
-	void (*step)(struct dia_row *row, const struct dia_op *op);
+	void (*step)(struct dia_replay_row *row, const struct dia_op *op);
 };
 
 #endif /* DIA_POLICIES_POLICY_H */
