@@ -49,6 +49,9 @@ static uint8_t post_header_len(unsigned type)
 	case DIA_EVENT_WRITE_ROWS_COMPRESSED:
 	case DIA_EVENT_UPDATE_ROWS_COMPRESSED:
 	case DIA_EVENT_DELETE_ROWS_COMPRESSED:
+	case 39: /* of MySQL; the server lists them */
+	case 40:
+	case 41:
 		return 10;
 	case DIA_EVENT_INCIDENT:
 		return 2;

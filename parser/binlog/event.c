@@ -9,6 +9,7 @@ enum {
 	HEADER_FLAGS_AT = 17,
 	FLAG_BINLOG_IN_USE = 1,
 	SERVER_VERSION_LEN = 50,
+	POST_HEADER_LENS_MIN = 171, /* event types of MariaDB 10.2 and later */
 	CHECKSUM_CRC32 = 1,
 	GTID_DATA_LEN = 19, /* shorter contents are padded to this */
 	XID_PART_MAX = 64,
@@ -99,7 +100,8 @@ enum dia_parse dia_format_parse(struct dia_slice in, struct dia_format *ret)
 	version = dia_cursor_take(&c, SERVER_VERSION_LEN);
 	(void)dia_cursor_le32(&c); /* created */
 	header_len = dia_cursor_u8(&c);
-	if (c.bad || ret->binlog_version != 4 || header_len != DIA_EVENT_HEADER_LEN)
+	if (c.bad || ret->binlog_version != 4 || header_len != DIA_EVENT_HEADER_LEN ||
+		dia_cursor_left(&c) < POST_HEADER_LENS_MIN)
 		return DIA_PARSE_BAD;
 	memcpy(ret->server_version, version, SERVER_VERSION_LEN);
 	ret->server_version[SERVER_VERSION_LEN] = '\0';
