@@ -10,7 +10,7 @@
 
 #include "parser/wire/packet.h"
 
-/* caps 0 before the greeting: then the SQLSTATE is left out, as servers do. */
+/* Without PROTOCOL_41 in caps the SQLSTATE is left out. */
 enum dia_rc dia_reply_err(struct dia_buf *out, uint8_t *seq, uint64_t caps, uint16_t code,
 	const char *sqlstate, const char *text);
 enum dia_rc dia_reply_ok(struct dia_buf *out, uint8_t *seq, uint16_t status);

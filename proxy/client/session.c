@@ -103,10 +103,10 @@ void dia_session_end_err(struct dia_session *s, uint8_t seq, uint16_t code,
 {
 	struct dia_buf out = {0};
 
-	/* Before the login is understood nothing is agreed on; after it, all are 4.1. */
-	if (dia_reply_err(&out, &seq,
-		    s->state >= DIA_SESSION_LOGIN ? DIA_CAP_PROTOCOL_41 : 0, code,
-		    sqlstate, text) == DIA_OK &&
+	/* With SQLSTATE even before the login: servers leave it out there, but clients
+	 * look for the '#', and PyMySQL cuts six characters off without looking. */
+	if (dia_reply_err(&out, &seq, DIA_CAP_PROTOCOL_41, code, sqlstate, text) ==
+			DIA_OK &&
 		dia_end_send(&s->client, out.data, out.len) != DIA_OK)
 		s->doomed = true;
 	dia_buf_fini(&out);
@@ -413,7 +413,8 @@ static void refuse(struct dia_loop *loop, int fd)
 	uint8_t seq = 0;
 
 	dia_count(loop, DIA_COUNT_SESSIONS_REFUSED, 1);
-	if (dia_reply_err(&out, &seq, 0, ER_TOO_MANY_CONNECTIONS, "08004",
+	if (dia_reply_err(&out, &seq, DIA_CAP_PROTOCOL_41, ER_TOO_MANY_CONNECTIONS,
+		    "08004",
 		    "Too many connections: diarchy's max_connections is reached") ==
 		DIA_OK)
 		(void)!send(fd, out.data, out.len, MSG_NOSIGNAL);
