@@ -24,12 +24,6 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "slow: left out by tests/run.sh --quick")
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _stop_everything():
-    yield
-    dc._stop_all()
-
-
 def need_diarchy():
     if not dc.diarchy_binary().exists():
         pytest.fail("no %s: build it first (cmake -B build && cmake --build build)"
