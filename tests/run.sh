@@ -101,7 +101,15 @@ finish() {
 	else
 		say "FAILED  $name ($p passed, $f failed, exit $rc)"
 		tail -n "${FAIL_LINES:-120}" "$log" | sed 's/^/        | /'
+		return 1
 	fi
+}
+
+# What stands on a build that failed is not run, and counts as failed.
+skipped() {
+	wanted "$1" || return 0
+	count 0 1 "$1"
+	say "FAILED  $1 (not run: its build failed)"
 }
 
 step() {
@@ -111,31 +119,44 @@ step() {
 	if [ $list -eq 1 ]; then echo "$name"; return 0; fi
 	log=$work/${name//\//_}.log
 	"$@" >"$log" 2>&1 </dev/null
-	finish "$name" "$log" $?
+	finish "$name" "$log" $? # the step's status, for what stands on it
 }
 
-# later NAME COMMAND: beside what follows; collected by `collect`.
-later_names=() later_logs=() later_pids=()
+# later NAME COMMAND...: queued for one chain that `start_later` runs beside what follows:
+# these need only a processor, and one of them at a time leaves the other to the servers.
+later_names=() later_commands=()
 later() {
-	local name=$1 log
+	local name=$1
 	shift
 	wanted "$name" || return 0
 	if [ $list -eq 1 ]; then echo "$name"; return 0; fi
-	log=$work/${name//\//_}.log
-	"$@" >"$log" 2>&1 </dev/null &
 	later_names+=("$name")
-	later_logs+=("$log")
-	later_pids+=($!)
+	later_commands+=("$*")
+}
+later_log() { echo "$work/${1//\//_}.log"; }
+start_later() {
+	[ ${#later_names[@]} -gt 0 ] || return 0
+	(
+		trap - EXIT INT TERM
+		for i in "${!later_names[@]}"; do
+			log=$(later_log "${later_names[$i]}")
+			${later_commands[$i]} >"$log" 2>&1 </dev/null
+			echo $? >"$log.rc"
+		done
+	) &
 	background+=($!)
 }
 collect() {
-	local i rc
-	for i in "${!later_pids[@]}"; do
-		wait "${later_pids[$i]}"
-		rc=$?
-		finish "${later_names[$i]}" "${later_logs[$i]}" $rc
+	local name log rc
+	[ ${#later_names[@]} -gt 0 ] || return 0
+	wait "${background[@]}"
+	for name in "${later_names[@]}"; do
+		log=$(later_log "$name")
+		rc=1
+		[ -f "$log.rc" ] && read -r rc <"$log.rc"
+		finish "$name" "$log" "$rc"
 	done
-	later_names=() later_logs=() later_pids=() background=()
+	background=()
 }
 
 # ---- static ----------------------------------------------------------------------------
@@ -173,6 +194,7 @@ gcc_dir=$BUILD_ROOT/build
 clang_dir=$BUILD_ROOT/build-test-clang
 asan_dir=$BUILD_ROOT/build-test-asan
 fuzz_dir=$BUILD_ROOT/build-test-fuzz
+export DIARCHY_BIN=${DIARCHY_BIN:-$gcc_dir/diarchy}
 
 # run_ctest FOLDER: counts single tests.
 run_ctest() {
@@ -253,7 +275,17 @@ story() { ./docker/two-dc.sh --once; }
 
 # ---- the run ---------------------------------------------------------------------------
 
-# "e2e/test_x.py::test_y": a single test, on the build that stands.
+# A filter that names only end-to-end tests or the simulation still needs the programs.
+if [ $list -eq 0 ] && [[ $filter == e2e* || $filter == sim* || $filter == *::* ]]; then
+	configure_build "$gcc_dir" >"$work/build.log" 2>&1 || {
+		tail -50 "$work/build.log"
+		count 0 1 build/gcc
+		echo "$passed passed, $failed failed"
+		exit 1
+	}
+fi
+
+# "e2e/test_x.py::test_y": a single test.
 if [[ $filter == *::* ]]; then
 	e2e_step "$filter" "tests/$filter"
 	echo "$passed passed, $failed failed"
@@ -265,33 +297,43 @@ step static/shell check_shell
 step static/format check_format
 step static/spelling check_spelling
 step static/documents "$PYTHON" tests/lib/check_documents.py
-# A filter that names only end-to-end tests or the simulation still needs the programs.
-if [ $list -eq 0 ] && [[ $filter == e2e* || $filter == sim* || $filter == *::* ]]; then
-	configure_build "$gcc_dir" >"$work/build.log" 2>&1 || {
-		tail -50 "$work/build.log"
-		count 0 1 build/gcc
-	}
-fi
-step build/gcc configure_build "$gcc_dir"
+gcc_ok=1 fuzz_ok=1
+step build/gcc configure_build "$gcc_dir" || gcc_ok=0
 if [ $quick -eq 0 ]; then
 	step build/clang configure_build "$clang_dir" -DCMAKE_C_COMPILER=clang
-	step build/asan configure_build "$asan_dir" -DASAN=ON -DUBSAN=ON
-	step unit/asan run_ctest "$asan_dir" "$work/unit_asan.log"
+	if step build/asan configure_build "$asan_dir" -DASAN=ON -DUBSAN=ON; then
+		step unit/asan run_ctest "$asan_dir" "$work/unit_asan.log"
+	else
+		skipped unit/asan
+	fi
 	step build/fuzz configure_build "$fuzz_dir" -DCMAKE_C_COMPILER=clang -DFUZZ=ON -DASAN=ON \
-		-DUBSAN=ON
-else
+		-DUBSAN=ON || fuzz_ok=0
+elif [ $gcc_ok -eq 1 ]; then
 	step unit/gcc run_ctest "$gcc_dir" "$work/unit_gcc.log"
 fi
 
 # The simulation and the fuzzers need one core; the servers get the other.
-later sim/schedules sim_schedules
-[ $quick -eq 1 ] || later fuzz/all run_fuzz "$work/fuzz_all.log"
-later sim/prove-breaks sim_prove_breaks
-for f in tests/e2e/test_*.py; do
-	[ -f "$f" ] || continue
-	e2e_step "e2e/$(basename "$f" .py)" "$f"
-done
-step story/two-dc story
+if [ $quick -eq 0 ]; then
+	if [ $fuzz_ok -eq 1 ]; then
+		later fuzz/all run_fuzz "$work/fuzz_all.log"
+	else
+		skipped fuzz/all
+	fi
+fi
+if [ $gcc_ok -eq 1 ]; then
+	later sim/schedules sim_schedules
+	later sim/prove-breaks sim_prove_breaks
+	start_later
+	for f in tests/e2e/test_*.py; do
+		e2e_step "e2e/$(basename "$f" .py)" "$f"
+	done
+	step story/two-dc story
+else
+	start_later
+	skipped sim
+	skipped e2e
+	skipped story/two-dc
+fi
 collect
 
 [ $list -eq 1 ] && exit 0

@@ -629,16 +629,10 @@ class TwoDC:
 
     def conflicts(self, dc, table=None):
         """Rows of diarchy.conflicts as dicts, of one "schema.table" if given."""
-        rows = dc.db.sql("SELECT * FROM diarchy.conflicts")
-        if table is None:
-            return list(rows)
-        schema, _, name = table.partition(".")
-
-        def about(row):
-            texts = [str(v) for v in row.values()]
-            return table in texts or "`%s`.`%s`" % (schema, name) in texts or (
-                schema in texts and name in texts)
-        return [r for r in rows if about(r)]
+        where = ""
+        if table is not None:
+            where = " WHERE db_name='%s' AND table_name='%s'" % tuple(table.split("."))
+        return list(dc.db.sql("SELECT * FROM diarchy.conflicts%s ORDER BY id" % where))
 
     # -- when a test fails --
 
