@@ -33,10 +33,10 @@ enum dia_frame_type {
 
 enum {
 	DIA_FRAME_HEADER = 5,
-	DIA_FRAME_MAX = 4 << 20,     /* payload, as it travels */
-	DIA_FRAME_RAW_MAX = 4 << 20, /* payload, decompressed */
-	DIA_FRAME_SMALL_MAX = 4096,  /* payload of everything but BATCH and TXN_PART */
-	DIA_FRAME_HEAD_MAX = 512,    /* one TxnHead */
+	DIA_FRAME_MAX = 4 << 20,           /* payload, as it travels */
+	DIA_FRAME_RAW_MAX = (4 << 20) - 1, /* payload, decompressed; one byte of room */
+	DIA_FRAME_SMALL_MAX = 4096, /* payload of everything but BATCH and TXN_PART */
+	DIA_FRAME_HEAD_MAX = 512,   /* one TxnHead */
 	DIA_FRAME_NAME_MAX = 64,
 	DIA_FRAME_TEXT_MAX = 400,
 };

@@ -18,6 +18,7 @@ enum {
 	DEAD_MS = 10000,
 	HANDSHAKE_MS = 5000,
 	SLOW_RETRY_MS = 5000,
+	RETRY_MAX_MS = 5000,
 	ACCEPTS_A_ROUND = 16,
 	/* All threads together: strangers, proven ones, and those on their way out. */
 	CONNS_MAX = 2 * DIA_LINK_STRANGERS_MAX + 4 * DIA_DC_MAX,
@@ -272,6 +273,8 @@ static void set_defaults(struct dia_link_config *c)
 		c->handshake_ms = HANDSHAKE_MS;
 	if (c->slow_retry_ms == 0)
 		c->slow_retry_ms = SLOW_RETRY_MS;
+	if (c->retry_max_ms == 0)
+		c->retry_max_ms = RETRY_MAX_MS;
 	if (c->clock.mono_us == NULL)
 		c->clock = dia_clock_system();
 }

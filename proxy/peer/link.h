@@ -80,6 +80,8 @@ struct dia_link_config {
 	 * a stranger has 5 s to prove the secret, a refusal that only an operator can
 	 * cure is tried again every 5 s. */
 	uint32_t heartbeat_ms, dead_ms, handshake_ms, slow_retry_ms;
+	/* Back-off between attempts grows from 100 ms to this, 0 for 5 s. */
+	uint32_t retry_max_ms;
 };
 
 struct dia_link;

@@ -47,6 +47,8 @@ struct puller {
 	uint64_t next_ack_us;
 	struct dia_frame_ack acked;
 	/* across connections */
+	bool sticky; /* the last error ended a link that was up, and only an operator can
+		      * cure it: it stays in the stats until something is delivered */
 	uint32_t backoff_ms;
 	char last_reason[DIA_ERR_TEXT_MAX];
 	uint64_t reason_until_us;
@@ -131,7 +133,10 @@ static enum dia_rc deliver(struct puller *p, struct dia_err *reterr)
 	stats->raw_bytes_in += len;
 	if ((head.flags & DIA_TXN_WATERMARK) == 0)
 		stats->txns_in++;
+	if (p->sticky)
+		p->peer->pull_error = (struct dia_err){0};
 	(void)pthread_mutex_unlock(&p->link->lock);
+	p->sticky = false;
 	return DIA_OK;
 }
 
@@ -362,7 +367,8 @@ static void set_pulling(struct puller *p, bool pulling)
 		stats->received_seq = p->last_seq;
 		stats->peer_head_seq = p->s.hello.head_seq;
 		p->peer->clock_count = 0;
-		p->peer->pull_error = (struct dia_err){0};
+		if (!p->sticky)
+			p->peer->pull_error = (struct dia_err){0};
 	}
 	(void)pthread_mutex_unlock(&p->link->lock);
 }
@@ -416,6 +422,8 @@ static void attempt(struct puller *p, struct dia_err *err)
 		p->last_reason[0] = '\0';
 		rc = pull(p, err);
 		set_pulling(p, false);
+		p->sticky = dia_goodbye_is_slow(p->s.told) ||
+			    dia_goodbye_is_slow(p->s.farewell);
 	}
 	if (err->rc != rc)
 		(void)dia_err_set(err, rc, 0, "%s", dia_rc_text(rc));

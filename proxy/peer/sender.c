@@ -106,44 +106,60 @@ static enum dia_rc check_next(struct sender *x, enum dia_rc rc, const struct dia
 	return DIA_OK;
 }
 
-/* One batch of what is there now, never waiting for more. */
+/* The next transaction into the open batch, opening it if need be. *ret_more is cleared
+ * when the batch ends here; what failed in the encoder sets *ret_torn. */
+static enum dia_rc add_next(struct sender *x, bool *open, bool *ret_more, bool *ret_torn,
+	struct dia_err *reterr)
+{
+	struct dia_txn *txn = NULL;
+	enum dia_rc rc = source_of(x)->next(x->cursor, &txn, reterr);
+
+	if (rc == DIA_E_AGAIN) {
+		x->idle = true;
+		*ret_more = false;
+		return DIA_OK;
+	}
+	rc = check_next(x, rc, txn, reterr);
+	if (rc == DIA_OK && txn->body_len > DIA_LINK_PART_BYTES) {
+		x->large = txn;
+		x->large_at = 0;
+		*ret_more = false;
+		return DIA_OK;
+	}
+	if (rc == DIA_OK) {
+		if (!*open)
+			rc = dia_frame_batch_begin(&x->encoder, &x->s.stream.out);
+		*open = *open || rc == DIA_OK;
+		if (rc == DIA_OK)
+			rc = dia_frame_batch_add(
+				&x->encoder, &txn->head, dia_txn_body(txn));
+		*ret_torn = rc != DIA_OK;
+	}
+	if (rc == DIA_OK)
+		note_sent(x, txn);
+	dia_txn_unref(txn);
+	return rc;
+}
+
+/* One batch of what is there now, never waiting for more. When the source fails, what it
+ * gave before still goes out whole, so that a goodbye can follow. */
 static enum dia_rc send_batch(struct sender *x, struct dia_err *reterr)
 {
 	struct dia_frame_encoder *e = &x->encoder;
-	bool open = false;
+	bool open = false, more = true, torn = false;
 	enum dia_rc rc = DIA_OK;
 
 	x->idle = false;
-	while (!open ||
-		(e->raw < DIA_LINK_BATCH_BYTES && e->count < DIA_LINK_BATCH_COUNT)) {
-		struct dia_txn *txn = NULL;
-
-		rc = source_of(x)->next(x->cursor, &txn, reterr);
-		if (rc == DIA_E_AGAIN) {
-			x->idle = true;
-			rc = DIA_OK;
-			break;
-		}
-		rc = check_next(x, rc, txn, reterr);
-		if (rc == DIA_OK && txn->body_len > DIA_LINK_PART_BYTES) {
-			x->large = txn;
-			x->large_at = 0;
-			break;
-		}
-		if (rc == DIA_OK && !open) {
-			rc = dia_frame_batch_begin(e, &x->s.stream.out);
-			open = rc == DIA_OK;
-		}
-		if (rc == DIA_OK)
-			rc = dia_frame_batch_add(e, &txn->head, dia_txn_body(txn));
-		if (rc == DIA_OK)
-			note_sent(x, txn);
-		dia_txn_unref(txn);
-		if (rc != DIA_OK)
-			return rc;
+	while (rc == DIA_OK && more) {
+		rc = add_next(x, &open, &more, &torn, reterr);
+		if (open && (e->raw >= DIA_LINK_BATCH_BYTES ||
+				    e->count >= DIA_LINK_BATCH_COUNT))
+			more = false;
 	}
-	if (rc == DIA_OK && open)
-		rc = dia_frame_batch_end(e);
+	if (open && (torn || dia_frame_batch_end(e) != DIA_OK)) {
+		x->s.stream.out.len = e->start;
+		return rc == DIA_OK ? DIA_E_NOMEM : rc;
+	}
 	if (rc == DIA_OK && x->large != NULL)
 		rc = dia_frame_put_begin(
 			&x->s.stream.out, &x->large->head, x->large->body_len);
@@ -299,12 +315,14 @@ static enum dia_rc welcome(struct sender *x, struct dia_err *reterr)
 		return dia_err_set(reterr, DIA_E_AUTH, 0,
 			"dc %u authenticated itself as dc %u", x->s.hello.from.id,
 			x->s.stream.peer.claimed.id);
-	return dia_session_put_hello(&x->s, x->s.hello.from, 0);
+	/* Before our hello: a history that is gone is a refusal, not a link that comes up
+	 * and breaks again and again. */
+	rc = open_source(x, reterr);
+	return rc == DIA_OK ? dia_session_put_hello(&x->s, x->s.hello.from, 0) : rc;
 }
 
 static void run(struct sender *x, struct dia_err *err)
 {
-	struct dia_link *link = x->conn->link;
 	char reason[DIA_ERR_TEXT_MAX + 8];
 	const char *name;
 	enum dia_rc rc;
@@ -314,20 +332,13 @@ static void run(struct sender *x, struct dia_err *err)
 	dia_log(DIA_LOG_INFO, "peer", "link_up",
 		"dc=%s direction=serve address=%s after_seq=%" PRIu64 " version=%" PRIu32,
 		name, x->conn->address, x->s.hello.after_seq, x->s.version);
-	rc = open_source(x, err);
-	if (rc == DIA_OK) {
-		x->readable = true;
-		rc = serve(x, err);
-	}
+	x->readable = true;
+	rc = serve(x, err);
 	/* Some failures are too plain to have set a text. */
 	if (err->rc != rc)
 		(void)dia_err_set(err, rc, 0, "%s", dia_rc_text(rc));
 	if (rc == DIA_E_STOPPED && atomic_load(&x->conn->kicked) != 0)
 		x->s.farewell = atomic_load(&x->conn->kicked);
-	if (x->cursor != NULL)
-		source_of(x)->close(x->cursor);
-	dia_txn_unref(x->large);
-	dia_frame_encoder_fini(&x->encoder);
 	detach(x, err);
 	if (rc == DIA_E_PROTOCOL && x->s.told == 0)
 		dia_log(DIA_LOG_WARN, "peer", "frame_bad",
@@ -337,7 +348,6 @@ static void run(struct sender *x, struct dia_err *err)
 	dia_log(DIA_LOG_INFO, "peer", "link_down",
 		"dc=%s direction=serve address=%s reason=%s", name, x->conn->address,
 		dia_log_quote(reason, sizeof(reason), err->text));
-	(void)link;
 }
 
 void *dia_sender_main(void *arg)
@@ -365,6 +375,10 @@ void *dia_sender_main(void *arg)
 			link, dia_link_peer_of(link, dc), true, conn->address, &err);
 	}
 	dia_session_goodbye(&x.s, &err);
+	if (x.cursor != NULL)
+		source_of(&x)->close(x.cursor);
+	dia_txn_unref(x.large);
+	dia_frame_encoder_fini(&x.encoder);
 	dia_session_fini(&x.s);
 	(void)pthread_mutex_lock(&link->lock);
 	conn->done = true;

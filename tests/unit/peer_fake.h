@@ -453,8 +453,10 @@ struct fake_wire {
 	_Atomic uint64_t carried;
 	bool record;
 	struct dia_buf seen;
-	struct {
-		int a, b;
+	struct fake_pair {
+		int fd[2];              /* fd[0] connected to us, fd[1] to the target */
+		uint8_t data[2][16384]; /* read from fd[i], not yet written */
+		size_t at[2], len[2];
 	} pairs[FAKE_PAIRS];
 };
 
@@ -470,44 +472,39 @@ static inline int fake_connect(uint16_t port)
 	return fd;
 }
 
-/* Carry what is there one way; false when that way has ended. */
-static inline bool fake_carry(struct fake_wire *w, int from, int to)
+/* Carry what is there from fd[i] to the other; false when that way has ended. */
+static inline bool fake_carry(struct fake_wire *w, struct fake_pair *p, int i)
 {
-	uint8_t data[16384];
-	ssize_t n = read(from, data, sizeof(data));
+	ssize_t n;
 
+	if (p->len[i] == 0) {
+		n = read(p->fd[i], p->data[i], sizeof(p->data[i]));
+		if (n <= 0)
+			return n < 0 && (errno == EAGAIN || errno == EINTR);
+		p->at[i] = 0;
+		p->len[i] = (size_t)n;
+		(void)pthread_mutex_lock(&w->lock);
+		if (w->record)
+			(void)dia_buf_add(&w->seen, p->data[i], (size_t)n);
+		(void)pthread_mutex_unlock(&w->lock);
+		atomic_fetch_add(&w->carried, (uint64_t)n);
+	}
+	n = send(p->fd[1 - i], p->data[i] + p->at[i], p->len[i], MSG_NOSIGNAL);
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR;
-	if (n == 0)
-		return false;
-	(void)pthread_mutex_lock(&w->lock);
-	if (w->record)
-		(void)dia_buf_add(&w->seen, data, (size_t)n);
-	(void)pthread_mutex_unlock(&w->lock);
-	atomic_fetch_add(&w->carried, (uint64_t)n);
-	for (ssize_t at = 0; at < n;) {
-		ssize_t put = send(to, data + at, (size_t)(n - at), MSG_NOSIGNAL);
-		struct pollfd p[2] = {{.fd = to, .events = POLLOUT},
-			{.fd = w->stop_fd, .events = POLLIN}};
-
-		if (put > 0) {
-			at += put;
-			continue;
-		}
-		if (errno != EAGAIN || poll(p, 2, 100) < 0 || p[1].revents != 0 ||
-			atomic_load(&w->cut) != w->cut_done)
-			return false;
-	}
+	p->at[i] += (size_t)n;
+	p->len[i] -= (size_t)n;
 	return true;
 }
 
-static inline void fake_drop_pair(struct fake_wire *w, int i)
+static inline void fake_drop_pair(struct fake_pair *p)
 {
-	if (w->pairs[i].a >= 0)
-		(void)close(w->pairs[i].a);
-	if (w->pairs[i].b >= 0)
-		(void)close(w->pairs[i].b);
-	w->pairs[i].a = w->pairs[i].b = -1;
+	for (int i = 0; i < 2; i++) {
+		if (p->fd[i] >= 0)
+			(void)close(p->fd[i]);
+		p->fd[i] = -1;
+		p->len[i] = 0;
+	}
 }
 
 static inline void fake_accept(struct fake_wire *w)
@@ -516,7 +513,7 @@ static inline void fake_accept(struct fake_wire *w)
 
 	if (a < 0)
 		return;
-	while (i < FAKE_PAIRS && w->pairs[i].a >= 0)
+	while (i < FAKE_PAIRS && w->pairs[i].fd[0] >= 0)
 		i++;
 	b = i == FAKE_PAIRS || atomic_load(&w->refuse)
 		    ? -1
@@ -526,8 +523,8 @@ static inline void fake_accept(struct fake_wire *w)
 		return;
 	}
 	dia_sock_tune(a);
-	w->pairs[i].a = a;
-	w->pairs[i].b = b;
+	w->pairs[i].fd[0] = a;
+	w->pairs[i].fd[1] = b;
 }
 
 static inline void *fake_wire_main(void *arg)
@@ -540,10 +537,13 @@ static inline void *fake_wire_main(void *arg)
 			{.fd = w->listen_fd, .events = POLLIN}};
 		bool frozen = atomic_load(&w->frozen);
 
-		for (int i = 0; i < FAKE_PAIRS; i++) {
-			p[2 + 2 * i].fd = frozen ? -1 : w->pairs[i].a;
-			p[3 + 2 * i].fd = frozen ? -1 : w->pairs[i].b;
-			p[2 + 2 * i].events = p[3 + 2 * i].events = POLLIN;
+		for (int i = 0; i < 2 * FAKE_PAIRS; i++) {
+			const struct fake_pair *pair = &w->pairs[i / 2];
+			bool pending = pair->len[1 - i % 2] > 0;
+
+			p[2 + i].fd = frozen ? -1 : pair->fd[i % 2];
+			p[2 + i].events = (short)((pair->len[i % 2] == 0 ? POLLIN : 0) |
+						  (pending ? POLLOUT : 0));
 		}
 		(void)poll(p, 2 + 2 * FAKE_PAIRS, 10);
 		if (p[0].revents != 0)
@@ -551,21 +551,22 @@ static inline void *fake_wire_main(void *arg)
 		if (atomic_load(&w->cut) != w->cut_done) {
 			w->cut_done = atomic_load(&w->cut);
 			for (int i = 0; i < FAKE_PAIRS; i++)
-				fake_drop_pair(w, i);
+				fake_drop_pair(&w->pairs[i]);
 			continue;
 		}
 		for (int i = 0; i < FAKE_PAIRS; i++) {
-			int a = w->pairs[i].a, b = w->pairs[i].b;
+			struct fake_pair *pair = &w->pairs[i];
+			bool any = (p[2 + 2 * i].revents | p[3 + 2 * i].revents) != 0;
 
-			if ((p[2 + 2 * i].revents != 0 && !fake_carry(w, a, b)) ||
-				(p[3 + 2 * i].revents != 0 && !fake_carry(w, b, a)))
-				fake_drop_pair(w, i);
+			if (any && pair->fd[0] >= 0 &&
+				(!fake_carry(w, pair, 0) || !fake_carry(w, pair, 1)))
+				fake_drop_pair(pair);
 		}
 		if (p[1].revents != 0)
 			fake_accept(w);
 	}
 	for (int i = 0; i < FAKE_PAIRS; i++)
-		fake_drop_pair(w, i);
+		fake_drop_pair(&w->pairs[i]);
 	return NULL;
 }
 
@@ -574,7 +575,7 @@ static inline void fake_wire_start(struct fake_wire *w)
 	*w = (struct fake_wire){.stop_fd = eventfd(0, EFD_CLOEXEC)};
 	(void)pthread_mutex_init(&w->lock, NULL);
 	for (int i = 0; i < FAKE_PAIRS; i++)
-		w->pairs[i].a = w->pairs[i].b = -1;
+		w->pairs[i].fd[0] = w->pairs[i].fd[1] = -1;
 	if (dia_sock_listen("127.0.0.1:0", &w->listen_fd, &w->port, NULL) != DIA_OK ||
 		pthread_create(&w->thread, NULL, fake_wire_main, w) != 0)
 		abort();
