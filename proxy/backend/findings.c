@@ -88,6 +88,22 @@ void dia_findings_print(const struct dia_findings *f, struct dia_buf *out)
 			f->counts[DIA_WARN], f->counts[DIA_INFO]);
 }
 
+/* A JSON string even of bytes that are not UTF-8: those must not lose the report. */
+static json_t *json_text(const char *text)
+{
+	json_t *value = json_string(text);
+	char *copy;
+
+	if (value != NULL || (copy = strdup(text)) == NULL)
+		return value;
+	for (char *p = copy; *p != 0; p++)
+		if ((unsigned char)*p >= 0x80)
+			*p = '?';
+	value = json_string(copy);
+	free(copy);
+	return value;
+}
+
 enum dia_rc dia_findings_json(const struct dia_findings *f, struct dia_buf *out)
 {
 	json_t *list = json_array(), *root;
@@ -97,13 +113,10 @@ enum dia_rc dia_findings_json(const struct dia_findings *f, struct dia_buf *out)
 	for (size_t i = 0; i < f->count && bad == 0; i++) {
 		const struct dia_finding *it = &f->at[i];
 
-		/* Names come from the server as utf8mb4, but a bad byte must not lose the
-		 * report. */
-		bad |= json_array_append_new(
-			list, json_pack("{s:s, s:s, s:o, s:o}", "severity",
-				      dia_severity_text(it->severity), "id", it->id,
-				      "what", json_string_nocheck(it->what), "remedy",
-				      json_string_nocheck(it->remedy)));
+		bad |= json_array_append_new(list,
+			json_pack("{s:s, s:s, s:o, s:o}", "severity",
+				dia_severity_text(it->severity), "id", it->id, "what",
+				json_text(it->what), "remedy", json_text(it->remedy)));
 	}
 	root = json_pack("{s:b, s:I, s:I, s:I, s:o}", "ok", !dia_findings_fatal(f),
 		"fatal", (json_int_t)f->counts[DIA_FATAL], "warn",
