@@ -156,7 +156,7 @@ as_app() {
 }
 # as_root DC SQL: the operator, on the server itself, past the proxy.
 as_root() {
-	mariadb --no-defaults -S "$dir/$1/mysqld.sock" -u root -N -B -e "$2"
+	mariadb --no-defaults -S "$dir/$1/mysqld.sock" -u root -N -B -r -e "$2"
 }
 # run DC SQL: tell what is run and run it.
 run() {
@@ -344,7 +344,7 @@ run west "UPDATE stock SET price = 8.90 WHERE item = 'umbrella'"
 fibre_do heal
 expect east "SELECT price FROM stock WHERE item = 'umbrella'" 8.90 "in east the later write stands: 8.90, from west"
 expect west "SELECT price FROM stock WHERE item = 'umbrella'" 8.90 "in west too"
-tell "the loser is not gone; diarchy.conflicts has both versions in both datacenters:"
+tell "the loser is not gone; diarchy.conflicts has both versions, in both datacenters:"
 for dc in east west; do
 	end=$((SECONDS + 30))
 	until [ "$(as_root $dc "SELECT COUNT(*) FROM diarchy.conflicts" 2>/dev/null)" = 1 ]; do
@@ -352,9 +352,12 @@ for dc in east west; do
 			as_root $dc "SELECT * FROM diarchy.conflicts" 2>&1)"
 		sleep 0.05
 	done
-	mariadb --no-defaults -S "$dir/$dc/mysqld.sock" -u root -E -e "SELECT * FROM diarchy.conflicts" |
-		sed "s/^/    $dc  /" | grep -v '\*\*\*\*'
-	as_root $dc "SELECT * FROM diarchy.conflicts" | grep -q '10\.90' ||
+	as_root $dc "SELECT CONCAT_WS('\n', CONCAT(db_name, '.', table_name, ' ', row_key, ': ', type,
+			', policy ', policy, ', verdict ', verdict),
+		CONCAT('  ', IF(local_origin = 1, 'east', 'west'), ' wrote ', local_image),
+		CONCAT('  ', IF(remote_origin = 1, 'east', 'west'), ' wrote ', remote_image))
+		FROM diarchy.conflicts" | sed "s/^/    $dc: /"
+	as_root $dc "SELECT local_image, remote_image FROM diarchy.conflicts" | grep -q '10\.90' ||
 		fail "$dc's conflict record does not hold the losing price 10.90"
 done
 good "the loser, 10.90 from east, can be read in both"

@@ -10,7 +10,7 @@
 #
 # BUILD_ROOT    where builds go (default: build/ and build-test-*/ in the checkout)
 # FUZZ_SECONDS  per fuzz target (10)
-# SIM_SCHEDULES seeded schedules of the simulation (100000)
+# SIM_SCHEDULES seeded schedules of the simulation (300000)
 # KEEP=1        keep servers' data and logs of this run
 #
 # Every step logs to a file; a failed step's end is printed. Builds come first, then what
@@ -32,7 +32,7 @@ done
 PYTHON=/usr/bin/python3
 BUILD_ROOT=${BUILD_ROOT:-$ROOT}
 FUZZ_SECONDS=${FUZZ_SECONDS:-10}
-SIM_SCHEDULES=${SIM_SCHEDULES:-100000}
+SIM_SCHEDULES=${SIM_SCHEDULES:-300000}
 JOBS=${JOBS:-$(nproc)}
 export CCACHE_DIR=${CCACHE_DIR:-$BUILD_ROOT/build-ccache}
 # Python's cache must not land in the checkout: a read-only one has to work too.
