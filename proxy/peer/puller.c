@@ -22,12 +22,12 @@
 
 enum {
 	BACKOFF_MIN_MS = 100,
-	BACKOFF_MAX_MS = 5000,
 	CONNECT_MS = 5000,
 	PAUSE_US = 50000, /* retry of a full sink that does not wake us */
 	ACK_US = 10000,   /* at most one acknowledgement in this time */
 	FRAMES_A_ROUND = 64,
 	SAME_REASON_US = 60000000,
+	LIVED_US = 2000000,
 };
 
 struct puller {
@@ -459,18 +459,19 @@ static uint64_t jitter_us(uint32_t ms)
 static uint64_t next_delay_us(
 	struct puller *p, const struct dia_err *err, uint64_t lived_us)
 {
-	bool slow = dia_goodbye_is_slow(p->s.told) ||
-		    dia_goodbye_is_slow(p->s.farewell) || err->rc == DIA_E_AUTH ||
-		    err->rc == DIA_E_CONFIG;
+	const struct dia_link_config *c = &p->link->c;
+	uint32_t now_ms;
 
-	if (p->progressed || lived_us > 2000000)
+	/* Success is to have moved something or to have held for a while: a peer that
+	 * says hello and falls over each time is not knocked at ten times a second. */
+	if (p->progressed || lived_us > LIVED_US)
 		p->backoff_ms = BACKOFF_MIN_MS;
-	if (slow)
-		return jitter_us(p->link->c.slow_retry_ms);
-	lived_us = jitter_us(p->backoff_ms);
-	p->backoff_ms =
-		p->backoff_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : p->backoff_ms * 2;
-	return lived_us;
+	if (dia_goodbye_is_slow(p->s.told) || dia_goodbye_is_slow(p->s.farewell) ||
+		err->rc == DIA_E_AUTH || err->rc == DIA_E_CONFIG)
+		return jitter_us(c->slow_retry_ms);
+	now_ms = p->backoff_ms;
+	p->backoff_ms = now_ms > c->retry_max_ms / 2 ? c->retry_max_ms : now_ms * 2;
+	return jitter_us(now_ms);
 }
 
 void *dia_puller_main(void *arg)

@@ -255,7 +255,11 @@ enum dia_rc dia_sock_connect(const char *address, int stop_fd, int timeout_ms,
 		return rc;
 	rc = dia_err_set(reterr, DIA_E_IO, 0, "no address for %s", address);
 	for (const struct addrinfo *ai = list; ai != NULL; ai = ai->ai_next) {
-		rc = connect_one(ai, stop_fd, deadline, ret_fd, reterr);
+		/* An address that swallows packets must not use up the others' time. */
+		int64_t left = deadline - now_ms();
+		int64_t until = ai->ai_next == NULL ? deadline : deadline - left / 2;
+
+		rc = connect_one(ai, stop_fd, until, ret_fd, reterr);
 		if (rc == DIA_OK || rc == DIA_E_STOPPED)
 			break;
 	}

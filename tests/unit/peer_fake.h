@@ -638,7 +638,8 @@ static inline void fake_pair_init(struct fake_dc dc[2])
 			.sink = &fake_sink_ops,
 			.sink_ctx = &d->sink,
 			.heartbeat_ms = 100,
-			.slow_retry_ms = 100};
+			.slow_retry_ms = 100,
+			.retry_max_ms = 200};
 	}
 }
 
