@@ -85,6 +85,10 @@ static void test_greeting(void **state)
 				     DIA_CAP_OPTIONAL_METADATA | DIA_CAP_MARIA_COM_MULTI),
 		0);
 	assert_true(dia_slice_eq(again.nonce2, dia_slice_str("ijklmnopqrst")));
+	/* a nonce length below 21 still means 12 bytes and a NUL */
+	b.data[g.caps_high_at + 2] = 15;
+	assert_int_equal(dia_greeting_parse(dia_buf_slice(&b), &again), DIA_PARSE_OK);
+	assert_true(dia_slice_eq(again.plugin, dia_slice_str("mysql_native_password")));
 	dia_buf_fini(&b);
 }
 

@@ -57,7 +57,8 @@ static void ok(struct shape *s, uint8_t header, uint16_t status)
 
 static void eof(struct shape *s, uint16_t status)
 {
-	uint8_t body[5] = {0xfe, 1, 0};
+	/* warnings that would be a length prefix if this were read as an OK */
+	uint8_t body[5] = {0xfe, 0xfd, 0xfe};
 
 	dia_put_le16(body + 3, status);
 	packet(s, body, sizeof(body));
@@ -530,9 +531,10 @@ static void test_what_a_reply_says(void **state)
 	dia_buf_fini(&s.bytes);
 }
 
-/* Feed `total` payload bytes starting with `first`, as packets, without having them. */
+/* Feed `total` payload bytes starting with `first`, as packets, without having them. What
+ * continues a packet starts like an error, an end, an empty packet: none of it is one. */
 static enum dia_response_event feed_long(
-	struct dia_response *r, uint8_t first, uint64_t total)
+	struct dia_response *r, uint8_t first, uint64_t total, uint8_t next)
 {
 	static uint8_t zeros[1 << 20];
 	enum dia_response_event event = DIA_RESPONSE_MORE;
@@ -553,7 +555,7 @@ static enum dia_response_event feed_long(
 			uint64_t part =
 				n - done < sizeof(zeros) ? n - done : sizeof(zeros);
 
-			zeros[0] = sent + done == 0 ? first : 0;
+			zeros[0] = sent + done == 0 ? first : done == 0 ? next : 0;
 			assert_int_equal(event, DIA_RESPONSE_MORE);
 			assert_int_equal(
 				dia_response_feed(r, dia_slice_of(zeros, part), &event),
@@ -563,6 +565,7 @@ static enum dia_response_event feed_long(
 		sent += n;
 		if (n < DIA_PACKET_MAX)
 			return event;
+		assert_false(dia_response_at_boundary(r));
 	}
 }
 
@@ -571,7 +574,7 @@ static void test_long_rows(void **state)
 {
 	static const uint64_t lengths[] = {0xfffffa, 0xfffffb, 0xfffffc, 0xfffffd,
 		0xfffffe, 0xffffff, 0x1000000, 2 * UINT64_C(0xffffff) - 1,
-		2 * UINT64_C(0xffffff), 2 * UINT64_C(0xffffff) + 1};
+		2 * UINT64_C(0xffffff), 2 * UINT64_C(0xffffff) + 1, 0xffffff + 5};
 
 	(void)state;
 	for (size_t c = 0; c < sizeof(caps_sets) / sizeof(caps_sets[0]); c++) {
@@ -588,11 +591,11 @@ static void test_long_rows(void **state)
 			(void)dia_response_feed(&r, dia_buf_slice(&head.bytes), &event);
 			assert_int_equal(event, DIA_RESPONSE_MORE);
 			assert_int_equal(
-				feed_long(&r, 0x00, lengths[i]), DIA_RESPONSE_MORE);
+				feed_long(&r, 0x00, lengths[i], 0xff), DIA_RESPONSE_MORE);
 			/* With OK as terminator, only a continued packet is surely a row.
 			 */
 			if (!deprecate(&head) || lengths[i] >= DIA_PACKET_MAX)
-				assert_int_equal(feed_long(&r, 0xfe, lengths[i]),
+				assert_int_equal(feed_long(&r, 0xfe, lengths[i], 0xfe),
 					DIA_RESPONSE_MORE);
 			(void)dia_response_feed(&r, dia_buf_slice(&tail.bytes), &event);
 			assert_int_equal(event, DIA_RESPONSE_DONE);
@@ -600,6 +603,49 @@ static void test_long_rows(void **state)
 			dia_buf_fini(&tail.bytes);
 		}
 	}
+}
+
+/* A reply of one packet ends with the last of the packets that carry it, the empty one
+ * too. */
+static void test_long_single_packet(void **state)
+{
+	static const uint64_t lengths[] = {0xfffffe, 0xffffff, 0x1000000,
+		2 * UINT64_C(0xffffff), 2 * UINT64_C(0xffffff) + 1};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+		struct dia_response r;
+
+		dia_response_init(&r, EOF_CAPS);
+		dia_response_start(&r, DIA_REPLY_STRING);
+		assert_int_equal(feed_long(&r, 'U', lengths[i], 'U'), DIA_RESPONSE_DONE);
+		assert_true(dia_response_at_boundary(&r));
+	}
+}
+
+/* The same in one piece: the packet lies whole in the input, and still is only a part. */
+static void test_long_row_in_one_piece(void **state)
+{
+	struct shape s = {.caps = DEPRECATE, .seq = 1};
+	struct dia_response r;
+	enum dia_response_event event;
+	uint8_t *row = calloc(1, DIA_PACKET_MAX + 3);
+
+	(void)state;
+	assert_non_null(row);
+	memcpy(row + DIA_PACKET_MAX, "\377\020\004", 3);
+	result_head(&s, 1);
+	packet(&s, row, DIA_PACKET_MAX + 3);
+	packet(&s, row, DIA_PACKET_MAX);
+	end(&s, 2);
+	dia_response_init(&r, DEPRECATE);
+	dia_response_start(&r, DIA_REPLY_RESULT);
+	assert_int_equal(
+		dia_response_feed(&r, dia_buf_slice(&s.bytes), &event), s.bytes.len);
+	assert_int_equal(event, DIA_RESPONSE_DONE);
+	assert_false(r.failed);
+	dia_buf_fini(&s.bytes);
+	free(row);
 }
 
 static void bad(enum dia_reply kind, uint64_t caps, const void *data, size_t len)
@@ -661,6 +707,8 @@ int main(void)
 		cmocka_unit_test(test_replies_in_a_row),
 		cmocka_unit_test(test_what_a_reply_says),
 		cmocka_unit_test(test_long_rows),
+		cmocka_unit_test(test_long_single_packet),
+		cmocka_unit_test(test_long_row_in_one_piece),
 		cmocka_unit_test(test_malformed),
 		cmocka_unit_test(test_unasked),
 	};
