@@ -140,7 +140,7 @@ static void make_room(struct dia_link *link)
 	}
 	if (victim != NULL) {
 		atomic_store(&victim->kicked, DIA_GOODBYE_FAILED);
-		dia_sock_poke(victim->kick_fd);
+		dia_peer_sock_poke(victim->kick_fd);
 	}
 }
 
@@ -161,13 +161,13 @@ static void admit(struct dia_link *link, int fd, const struct sockaddr_storage *
 		(void)close(fd);
 		return;
 	}
-	dia_sock_tune(fd);
+	dia_peer_sock_tune(fd);
 	*conn = (struct dia_conn){.link = link,
 		.fd = fd,
 		.kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
 		.started_us = dia_link_now(link)};
-	dia_sock_name(sa, true, conn->address);
-	dia_sock_name(sa, false, conn->host);
+	dia_peer_sock_name(sa, true, conn->address);
+	dia_peer_sock_name(sa, false, conn->host);
 	(void)pthread_mutex_lock(&link->lock);
 	make_room(link);
 	if (conn->kick_fd < 0 || conn_count(link) >= CONNS_MAX ||
@@ -222,14 +222,14 @@ static void *listener_main(void *arg)
 		if (p[0].revents != 0)
 			break;
 		if (p[1].revents != 0) {
-			dia_sock_drain(link->reap_fd);
+			dia_peer_sock_drain(link->reap_fd);
 			reap(link, false);
 		}
 		if (p[2].revents != 0)
 			rest_ms = accept_all(link);
 	}
 	/* Whatever ended the loop, nobody is left behind. */
-	dia_sock_poke(link->stop_fd);
+	dia_peer_sock_poke(link->stop_fd);
 	reap(link, true);
 	return NULL;
 }
@@ -244,7 +244,7 @@ static enum dia_rc check_config(const struct dia_link_config *c, struct dia_err 
 			DIA_DC_MAX);
 	for (uint32_t i = 0; i < c->peer_count; i++) {
 		const struct dia_link_peer *peer = &c->peers[i];
-		enum dia_rc rc = dia_sock_split(
+		enum dia_rc rc = dia_peer_sock_split(
 			peer->address, host, sizeof(host), port, sizeof(port), reterr);
 
 		if (rc != DIA_OK)
@@ -336,7 +336,7 @@ enum dia_rc dia_link_start(
 	}
 	rc = dia_tls_init(&link->tls, c->secret, c->self, reterr);
 	if (rc == DIA_OK)
-		rc = dia_sock_listen(c->listen, &link->listen_fd, &link->port, reterr);
+		rc = dia_peer_sock_listen(c->listen, &link->listen_fd, &link->port, reterr);
 	if (rc == DIA_OK)
 		rc = start_threads(link, reterr);
 	if (rc == DIA_OK) {
@@ -358,7 +358,7 @@ void dia_link_close(struct dia_link *link)
 	if (link == NULL)
 		return;
 	if (link->stop_fd >= 0)
-		dia_sock_poke(link->stop_fd);
+		dia_peer_sock_poke(link->stop_fd);
 	for (uint32_t i = 0; i < link->peer_count; i++)
 		if (link->peers[i].has_puller)
 			(void)pthread_join(link->peers[i].puller, NULL);

@@ -401,7 +401,7 @@ static void attempt(struct puller *p, struct dia_err *err)
 	bool up = false;
 	int fd = -1;
 	enum dia_rc rc =
-		dia_sock_connect(peer->address, p->link->stop_fd, CONNECT_MS, &fd, err);
+		dia_peer_sock_connect(peer->address, p->link->stop_fd, CONNECT_MS, &fd, err);
 
 	p->progressed = false;
 	if (rc != DIA_OK) {

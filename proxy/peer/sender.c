@@ -44,7 +44,7 @@ static void attach(struct sender *x)
 	x->conn->proven = true;
 	if (peer->serving != NULL) {
 		atomic_store(&peer->serving->kicked, DIA_GOODBYE_REPLACED);
-		dia_sock_poke(peer->serving->kick_fd);
+		dia_peer_sock_poke(peer->serving->kick_fd);
 	}
 	peer->serving = x->conn;
 	peer->stats.serving = true;
@@ -383,6 +383,6 @@ void *dia_sender_main(void *arg)
 	(void)pthread_mutex_lock(&link->lock);
 	conn->done = true;
 	(void)pthread_mutex_unlock(&link->lock);
-	dia_sock_poke(link->reap_fd);
+	dia_peer_sock_poke(link->reap_fd);
 	return NULL;
 }

@@ -57,7 +57,7 @@ enum dia_rc dia_session_wait(struct dia_session *s, short events, int wake_fd,
 	*ret_events = p[0].revents;
 	*ret_woken = (p[3].revents & POLLIN) != 0;
 	if (*ret_woken)
-		dia_sock_drain(wake_fd);
+		dia_peer_sock_drain(wake_fd);
 	return DIA_OK;
 }
 

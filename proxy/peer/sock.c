@@ -16,7 +16,7 @@
 
 enum { LISTEN_BACKLOG = 64 };
 
-enum dia_rc dia_sock_split(const char *address, char *host, size_t host_cap, char *port,
+enum dia_rc dia_peer_sock_split(const char *address, char *host, size_t host_cap, char *port,
 	size_t port_cap, struct dia_err *reterr)
 {
 	const char *colon = strrchr(address, ':');
@@ -43,7 +43,7 @@ enum dia_rc dia_sock_split(const char *address, char *host, size_t host_cap, cha
 	return DIA_OK;
 }
 
-void dia_sock_tune(int fd)
+void dia_peer_sock_tune(int fd)
 {
 	int one = 1;
 	int flags = fcntl(fd, F_GETFL);
@@ -53,7 +53,7 @@ void dia_sock_tune(int fd)
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 }
 
-void dia_sock_name(const struct sockaddr_storage *sa, bool port, char *out)
+void dia_peer_sock_name(const struct sockaddr_storage *sa, bool port, char *out)
 {
 	char host[INET6_ADDRSTRLEN] = "?";
 	unsigned number = 0;
@@ -102,7 +102,7 @@ static enum dia_rc listen_on(const struct addrinfo *ai, int *ret_fd, uint16_t *r
 	return DIA_OK;
 }
 
-enum dia_rc dia_sock_listen(
+enum dia_rc dia_peer_sock_listen(
 	const char *address, int *ret_fd, uint16_t *ret_port, struct dia_err *reterr)
 {
 	struct addrinfo hints = {.ai_family = AF_UNSPEC,
@@ -111,7 +111,7 @@ enum dia_rc dia_sock_listen(
 	struct addrinfo *list = NULL;
 	char host[256], port[8];
 	enum dia_rc rc =
-		dia_sock_split(address, host, sizeof(host), port, sizeof(port), reterr);
+		dia_peer_sock_split(address, host, sizeof(host), port, sizeof(port), reterr);
 	int failed;
 
 	if (rc != DIA_OK)
@@ -167,7 +167,7 @@ static enum dia_rc resolve(const char *address, int stop_fd, int64_t deadline_ms
 
 	if (l == NULL)
 		return dia_err_set(reterr, DIA_E_NOMEM, 0, "no memory for a lookup");
-	rc = dia_sock_split(
+	rc = dia_peer_sock_split(
 		address, l->host, sizeof(l->host), l->port, sizeof(l->port), reterr);
 	if (rc != DIA_OK)
 		goto out;
@@ -244,7 +244,7 @@ failed:
 	return dia_err_set(reterr, DIA_E_IO, number, "connect: %s", strerror(number));
 }
 
-enum dia_rc dia_sock_connect(const char *address, int stop_fd, int timeout_ms,
+enum dia_rc dia_peer_sock_connect(const char *address, int stop_fd, int timeout_ms,
 	int *ret_fd, struct dia_err *reterr)
 {
 	int64_t deadline = now_ms() + timeout_ms;
@@ -266,11 +266,11 @@ enum dia_rc dia_sock_connect(const char *address, int stop_fd, int timeout_ms,
 	if (list != NULL)
 		freeaddrinfo(list);
 	if (rc == DIA_OK)
-		dia_sock_tune(*ret_fd);
+		dia_peer_sock_tune(*ret_fd);
 	return rc;
 }
 
-void dia_sock_poke(int fd)
+void dia_peer_sock_poke(int fd)
 {
 	uint64_t one = 1;
 
@@ -279,7 +279,7 @@ void dia_sock_poke(int fd)
 		return;
 }
 
-void dia_sock_drain(int fd)
+void dia_peer_sock_drain(int fd)
 {
 	uint64_t count;
 

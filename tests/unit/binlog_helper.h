@@ -15,9 +15,11 @@
 
 static inline struct dia_slice captured(const char *name)
 {
-	for (size_t i = 0; i < sizeof(captured_events) / sizeof(captured_events[0]); i++) {
+	for (size_t i = 0; i < sizeof(captured_events) / sizeof(captured_events[0]);
+		i++) {
 		if (strcmp(captured_events[i].name, name) == 0)
-			return dia_slice_of(captured_events[i].data, captured_events[i].len);
+			return dia_slice_of(
+				captured_events[i].data, captured_events[i].len);
 	}
 	fail_msg("no captured event %s", name);
 	return dia_slice_of(NULL, 0);
@@ -61,7 +63,8 @@ static inline void assert_slice(struct dia_slice have, const char *want)
 static inline void assert_buf(struct dia_buf *have, const char *want)
 {
 	if (have->len != strlen(want) || memcmp(have->data, want, have->len) != 0)
-		fail_msg("have %.*s, want %s", (int)have->len, (const char *)have->data, want);
+		fail_msg("have %.*s, want %s", (int)have->len, (const char *)have->data,
+			want);
 	dia_buf_reset(have);
 }
 

@@ -75,6 +75,7 @@ struct fake_source {
 	uint64_t large_seq; /* this one */
 	size_t large_bytes;
 	bool watermarks;
+	uint64_t rewind; /* a cursor starts so much earlier than asked */
 	const char *spill_dir;
 	struct fake_cursor cursors[FAKE_CURSORS];
 	uint64_t received, applied; /* as acknowledged */
@@ -187,7 +188,7 @@ static inline enum dia_rc fake_source_open(
 		if (c->used)
 			continue;
 		*c = (struct fake_cursor){.source = s,
-			.last = after_seq,
+			.last = after_seq > s->rewind ? after_seq - s->rewind : 0,
 			.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC),
 			.used = true};
 		*ret_cursor = c;
@@ -297,7 +298,6 @@ struct fake_sink {
 	const struct fake_source *expect; /* what the peer sends */
 	uint64_t received, applied, again, wrong, marks, mapped, mark_seq;
 	bool stuck, lag; /* refuse everything; receive but do not apply */
-	bool forget;     /* position is behind what was delivered */
 	enum dia_rc identity;
 	int fd;
 };

@@ -21,7 +21,8 @@ static void test_envelope_of_all(void **state)
 		assert_int_equal(ev.event_len, in.len);
 		assert_int_equal(ev.raw.len, in.len - 4);
 		assert_int_equal(dia_event_write(&out, &ev), DIA_OK);
-		assert_int_equal(dia_event_parse(dia_buf_slice(&out), false, &ev), DIA_PARSE_OK);
+		assert_int_equal(
+			dia_event_parse(dia_buf_slice(&out), false, &ev), DIA_PARSE_OK);
 		assert_int_equal(ev.event_len, out.len);
 		assert_int_equal(ev.log_pos, 0);
 		dia_buf_fini(&out);
@@ -55,12 +56,13 @@ static void test_checksum_is_verified(void **state)
 			continue; /* the length: then it is another event */
 		memcpy(copy, in.data, in.len);
 		copy[i] ^= 0x10;
-		assert_int_equal(
-			dia_event_parse(dia_slice_of(copy, in.len), true, &ev), DIA_PARSE_BAD);
+		assert_int_equal(dia_event_parse(dia_slice_of(copy, in.len), true, &ev),
+			DIA_PARSE_BAD);
 	}
 	memcpy(copy, in.data, in.len);
 	dia_put_le32(copy + 9, 22);
-	assert_int_equal(dia_event_parse(dia_slice_of(copy, in.len), true, &ev), DIA_PARSE_BAD);
+	assert_int_equal(
+		dia_event_parse(dia_slice_of(copy, in.len), true, &ev), DIA_PARSE_BAD);
 	free(copy);
 }
 
@@ -83,7 +85,8 @@ static void test_format(void **state)
 	}
 	memcpy(copy, in.data, in.len);
 	copy[30] ^= 1;
-	assert_int_equal(dia_format_parse(dia_slice_of(copy, in.len), &format), DIA_PARSE_BAD);
+	assert_int_equal(
+		dia_format_parse(dia_slice_of(copy, in.len), &format), DIA_PARSE_BAD);
 	for (uint32_t len = DIA_EVENT_HEADER_LEN; len < in.len; len++) {
 		struct dia_guard g;
 
@@ -174,8 +177,8 @@ static void test_query_status(void **state)
 		10, 1, 2, 3, 4, 11, 1, 'u', 1, 'h',           /* written, invoker */
 		12, 2, 'a', 0, 'b', 'c', 0, 12, 254,          /* updated databases */
 		13, 1, 2, 3, 128, 0x40, 0xe2, 1,              /* fractions */
-		129, 1, 2, 3, 4, 5, 6, 7, 8, 130, 4, 0, 130, 0x10, 0, 1, 2, 3, 4, 5, 6, 7, 8,
-		131, 1, 45, 0, 0, 9, 4, 45, 0, 45, 0, 8, 0, 255, 1};
+		129, 1, 2, 3, 4, 5, 6, 7, 8, 130, 4, 0, 130, 0x10, 0, 1, 2, 3, 4, 5, 6, 7,
+		8, 131, 1, 45, 0, 0, 9, 4, 45, 0, 45, 0, 8, 0, 255, 1};
 	uint8_t raw[DIA_EVENT_HEADER_LEN + 13 + sizeof(status) + 3 + 6] = {0};
 	uint8_t *data = raw + DIA_EVENT_HEADER_LEN;
 	struct dia_event ev = {.type = DIA_EVENT_QUERY,
@@ -202,7 +205,8 @@ static void test_query_status(void **state)
 	assert_int_equal(q.client_charset, 45); /* read behind 131 */
 	assert_int_equal(q.server_collation, 8);
 
-	/* Every cut of the status, announced as such: refused or read, never past its end. */
+	/* Every cut of the status, announced as such: refused or read, never past its
+	 * end. */
 	for (uint16_t len = 0; len < sizeof(status); len++) {
 		struct dia_guard g;
 		struct dia_event cut;
@@ -255,13 +259,15 @@ static void test_uncompress(void **state)
 			assert_true(plain.raw.len > 5000);
 		/* A bomb is refused by what it claims, before anything is unpacked. */
 		dia_buf_reset(&out);
-		assert_int_equal(dia_event_uncompress(&ev, 30, &out, &plain), DIA_PARSE_BAD);
+		assert_int_equal(
+			dia_event_uncompress(&ev, 30, &out, &plain), DIA_PARSE_BAD);
 		assert_int_equal(out.len, 0);
 		for (size_t len = 0; len < ev.data.len; len++) {
 			struct dia_guard g;
 			struct dia_event cut = guarded(&ev, len, &g);
 
-			assert_int_equal(dia_event_uncompress(&cut, 1 << 20, &out, &plain),
+			assert_int_equal(
+				dia_event_uncompress(&cut, 1 << 20, &out, &plain),
 				DIA_PARSE_BAD);
 			assert_int_equal(out.len, 0);
 			dia_guard_free(&g);
@@ -292,7 +298,8 @@ static void test_written_format(void **state)
 	assert_int_equal(dia_format_parse(dia_buf_slice(&out), &format), DIA_PARSE_OK);
 	assert_false(format.has_checksum);
 	assert_string_equal(format.server_version, "10.11.19-MariaDB");
-	/* The same post-header lengths as the server's own, where those of our types are. */
+	/* The same post-header lengths as the server's own, where those of our types are.
+	 */
 	assert_int_equal(out.len, real.len);
 	assert_memory_equal(out.data + 76, real.data + 76, real.len - 76 - 5);
 
@@ -301,8 +308,9 @@ static void test_written_format(void **state)
 	assert_memory_equal(sql.data, "BINLOG 'AAAA", 12);
 	assert_int_equal(sql.data[sql.len - 1], '\'');
 	dia_buf_reset(&out);
-	assert_int_equal(dia_format_event_write(&out,
-				 "a version text that is longer than the fifty bytes it may have"),
+	assert_int_equal(
+		dia_format_event_write(&out,
+			"a version text that is longer than the fifty bytes it may have"),
 		DIA_OK);
 	assert_int_equal(dia_format_parse(dia_buf_slice(&out), &format), DIA_PARSE_OK);
 	assert_int_equal(strlen(format.server_version), 49);

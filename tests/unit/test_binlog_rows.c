@@ -24,12 +24,12 @@ static void fixture_init(struct fixture *f, const char *map, const char *rows)
 	assert_int_equal(dia_rows_next(&it, &f->row), DIA_PARSE_OK);
 }
 
-static const char *const texts[] = {"18446744073709551615", "-128", "255", "-32768", "-8388608",
-	"-2147483648", "9223372036854775808", "-12345678901234.000001", "1.5", "-2.5e-300", NULL,
-	"2155", "2024-02-29", "-12:34:56.789", "-838:59:59.999999", "9999-12-31 23:59:59.999999",
-	"2038-01-19 03:14:07.99", "\xe2\x82\xac", "caf\xe9", "\xf0\x9f\x98\x80", NULL, "ab", "",
-	NULL, NULL, "b", "x,z", "{\"k\": 1}", NULL, NULL, NULL, NULL, NULL, NULL, "-2147483647",
-	"7"};
+static const char *const texts[] = {"18446744073709551615", "-128", "255", "-32768",
+	"-8388608", "-2147483648", "9223372036854775808", "-12345678901234.000001", "1.5",
+	"-2.5e-300", NULL, "2155", "2024-02-29", "-12:34:56.789", "-838:59:59.999999",
+	"9999-12-31 23:59:59.999999", "2038-01-19 03:14:07.99", "\xe2\x82\xac", "caf\xe9",
+	"\xf0\x9f\x98\x80", NULL, "ab", "", NULL, NULL, "b", "x,z", "{\"k\": 1}", NULL,
+	NULL, NULL, NULL, NULL, NULL, "-2147483647", "7"};
 
 static void test_texts(void **state)
 {
@@ -45,7 +45,8 @@ static void test_texts(void **state)
 	assert_int_equal(dia_image_split(&f.table, f.row.after, values), DIA_PARSE_OK);
 	for (uint32_t i = 0; i < f.table.column_count; i++) {
 		assert_int_equal(
-			dia_value_text(&f.table.columns[i], &values[i], &out, &is_binary), DIA_OK);
+			dia_value_text(&f.table.columns[i], &values[i], &out, &is_binary),
+			DIA_OK);
 		if (texts[i] != NULL)
 			assert_buf(&out, texts[i]);
 		else
@@ -53,13 +54,17 @@ static void test_texts(void **state)
 		dia_buf_reset(&out);
 	}
 	/* BINARY(16): the zeros the event left out are back. */
-	assert_int_equal(dia_value_text(&f.table.columns[20], &values[20], &out, &is_binary), DIA_OK);
+	assert_int_equal(
+		dia_value_text(&f.table.columns[20], &values[20], &out, &is_binary),
+		DIA_OK);
 	assert_true(is_binary);
 	assert_int_equal(out.len, 16);
 	assert_memory_equal(out.data, "\0\xff\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 16);
 	dia_buf_reset(&out);
 	/* Compressed columns come out plain. */
-	assert_int_equal(dia_value_text(&f.table.columns[33], &values[33], &out, &is_binary), DIA_OK);
+	assert_int_equal(
+		dia_value_text(&f.table.columns[33], &values[33], &out, &is_binary),
+		DIA_OK);
 	assert_int_equal(out.len, 300);
 	dia_buf_fini(&out);
 	dia_arena_fini(&f.arena);
@@ -138,14 +143,14 @@ static void test_truncated(void **state)
 
 		assert_int_equal(dia_rows_head_parse(&ev, &head), DIA_PARSE_OK);
 		no_rows = (size_t)(head.rest.data - ev.data.data) +
-			(size_t)5 * (head.kind == DIA_ROW_UPDATE ? 2 : 1);
+			  (size_t)5 * (head.kind == DIA_ROW_UPDATE ? 2 : 1);
 		for (size_t len = 0; len <= ev.data.len; len++) {
 			struct dia_guard g;
 			struct dia_event cut = guarded(&ev, len, &g);
 
-			assert_int_equal(walk(&cut, &t), len == no_rows || len == ev.data.len
-								 ? DIA_PARSE_MORE
-								 : DIA_PARSE_BAD);
+			assert_int_equal(walk(&cut, &t),
+				len == no_rows || len == ev.data.len ? DIA_PARSE_MORE
+								     : DIA_PARSE_BAD);
 			dia_guard_free(&g);
 		}
 	}
@@ -163,11 +168,13 @@ static void test_split_truncated(void **state)
 	for (size_t len = 0; len < f.row.after.len; len++) {
 		struct dia_guard g = dia_guard_make(dia_slice_of(f.row.after.data, len));
 
-		assert_int_equal(dia_image_split(&f.table, g.input, values), DIA_PARSE_BAD);
+		assert_int_equal(
+			dia_image_split(&f.table, g.input, values), DIA_PARSE_BAD);
 		assert_int_equal(dia_image_json(&f.table, g.input, &out), DIA_E_PROTOCOL);
 		dia_buf_reset(&out);
 		assert_int_equal(dia_image_key(&f.table, g.input, NULL, NULL, &out),
-			len < 5 + 8 ? DIA_E_PROTOCOL : DIA_OK); /* the key stands in front */
+			len < 5 + 8 ? DIA_E_PROTOCOL
+				    : DIA_OK); /* the key stands in front */
 		dia_buf_reset(&out);
 		dia_guard_free(&g);
 	}
@@ -190,8 +197,11 @@ static void test_values_stay_inside(void **state)
 		struct dia_guard g = dia_guard_make(values[i].packed);
 		struct dia_value v = {.packed = g.input};
 
-		assert_int_equal(dia_value_text(&f.table.columns[i], &v, &out, &is_binary), DIA_OK);
-		assert_int_equal(dia_value_literal(&f.table.columns[i], &v, &out), DIA_OK);
+		assert_int_equal(
+			dia_value_text(&f.table.columns[i], &v, &out, &is_binary),
+			DIA_OK);
+		assert_int_equal(
+			dia_value_literal(&f.table.columns[i], &v, &out), DIA_OK);
 		dia_buf_reset(&out);
 		dia_guard_free(&g);
 	}
@@ -199,13 +209,14 @@ static void test_values_stay_inside(void **state)
 	dia_arena_fini(&f.arena);
 }
 
-static void literal_is(const struct fixture *f, const struct dia_value *values, uint32_t column,
-	const char *want)
+static void literal_is(const struct fixture *f, const struct dia_value *values,
+	uint32_t column, const char *want)
 {
 	struct dia_buf out = {0};
 
 	assert_int_equal(
-		dia_value_literal(&f->table.columns[column], &values[column], &out), DIA_OK);
+		dia_value_literal(&f->table.columns[column], &values[column], &out),
+		DIA_OK);
 	assert_buf(&out, want);
 	dia_buf_fini(&out);
 }
@@ -279,9 +290,11 @@ static void test_ints(void **state)
 	assert_true(v == 255);
 	assert_int_equal(dia_value_int(&f.table.columns[4], &values[4], &v), DIA_OK);
 	assert_true(v == -8388608);
-	assert_int_equal(dia_value_int(&f.table.columns[8], &values[8], &v), DIA_E_UNSUPPORTED);
+	assert_int_equal(
+		dia_value_int(&f.table.columns[8], &values[8], &v), DIA_E_UNSUPPORTED);
 	values[1].is_null = true;
-	assert_int_equal(dia_value_int(&f.table.columns[1], &values[1], &v), DIA_E_NOT_FOUND);
+	assert_int_equal(
+		dia_value_int(&f.table.columns[1], &values[1], &v), DIA_E_NOT_FOUND);
 	dia_arena_fini(&f.arena);
 }
 
@@ -301,7 +314,8 @@ static void round_trip(const char *map, const char *rows)
 				 DIA_ROWS_STMT_END, false),
 		DIA_OK);
 	for (int i = 0; i < 3; i++)
-		assert_int_equal(dia_rows_writer_row(&w, f.row.before, f.row.after), DIA_OK);
+		assert_int_equal(
+			dia_rows_writer_row(&w, f.row.before, f.row.after), DIA_OK);
 	assert_int_equal(dia_rows_writer_end(&w), DIA_OK);
 
 	assert_int_equal(dia_event_parse(dia_buf_slice(&out), false, &ev), DIA_PARSE_OK);
@@ -332,8 +346,10 @@ static void test_round_trip(void **state)
 
 static void test_key_only(void **state)
 {
-	/* DELETE of (1, 'Abcdef', NULL) with key (c, a): columns 0 and 1, one byte of nulls. */
-	static const uint8_t want[] = {3, 3, 0, 1, 0, 0, 0, 6, 'A', 'b', 'c', 'd', 'e', 'f'};
+	/* DELETE of (1, 'Abcdef', NULL) with key (c, a): columns 0 and 1, one byte of
+	 * nulls. */
+	static const uint8_t want[] = {
+		3, 3, 0, 1, 0, 0, 0, 6, 'A', 'b', 'c', 'd', 'e', 'f'};
 	struct fixture f;
 	struct dia_rows_writer w;
 	struct dia_buf out = {0};
@@ -341,8 +357,10 @@ static void test_key_only(void **state)
 	(void)state;
 	fixture_init(&f, "map_prefix", "write_prefix");
 	assert_int_equal(
-		dia_rows_writer_begin(&w, &out, &f.table, 1, DIA_ROW_DELETE, 0, true), DIA_OK);
-	assert_int_equal(dia_rows_writer_row(&w, f.row.after, dia_slice_of(NULL, 0)), DIA_OK);
+		dia_rows_writer_begin(&w, &out, &f.table, 1, DIA_ROW_DELETE, 0, true),
+		DIA_OK);
+	assert_int_equal(
+		dia_rows_writer_row(&w, f.row.after, dia_slice_of(NULL, 0)), DIA_OK);
 	assert_int_equal(dia_rows_writer_end(&w), DIA_OK);
 	assert_int_equal(out.len, DIA_EVENT_HEADER_LEN + 8 + sizeof(want));
 	assert_memory_equal(out.data + DIA_EVENT_HEADER_LEN + 8, want, sizeof(want));
@@ -352,21 +370,22 @@ static void test_key_only(void **state)
 		struct dia_guard g = dia_guard_make(dia_slice_of(f.row.after.data, len));
 		size_t before = out.len;
 
-		assert_int_equal(
-			dia_rows_writer_row(&w, g.input, dia_slice_of(NULL, 0)), DIA_E_PROTOCOL);
+		assert_int_equal(dia_rows_writer_row(&w, g.input, dia_slice_of(NULL, 0)),
+			DIA_E_PROTOCOL);
 		assert_int_equal(out.len, before);
 		dia_guard_free(&g);
 	}
 	f.table.pk_count = 0;
-	assert_int_equal(dia_rows_writer_begin(&w, &out, &f.table, 1, DIA_ROW_DELETE, 0, true),
+	assert_int_equal(
+		dia_rows_writer_begin(&w, &out, &f.table, 1, DIA_ROW_DELETE, 0, true),
 		DIA_E_UNSUPPORTED);
 	dia_buf_fini(&out);
 	dia_arena_fini(&f.arena);
 }
 
 /* Keys of one text under a collation. */
-static void key_of(uint16_t collation, uint32_t prefix, const char *text, dia_weigh_cb weigh,
-	void *ctx, struct dia_buf *out)
+static void key_of(uint16_t collation, uint32_t prefix, const char *text,
+	dia_weigh_cb weigh, void *ctx, struct dia_buf *out)
 {
 	uint32_t pk = 0;
 	struct dia_column column = {.type = DIA_TYPE_VARCHAR,
@@ -384,7 +403,8 @@ static void key_of(uint16_t collation, uint32_t prefix, const char *text, dia_we
 
 	memcpy(image + 2, text, strlen(text));
 	dia_buf_reset(out);
-	assert_int_equal(dia_image_key(&table, dia_slice_of(image, 2 + strlen(text)), weigh, ctx, out),
+	assert_int_equal(dia_image_key(&table, dia_slice_of(image, 2 + strlen(text)),
+				 weigh, ctx, out),
 		DIA_OK);
 }
 
@@ -429,8 +449,10 @@ static void test_text_keys(void **state)
 	assert_true(same_key(GENERAL_CI, 3, "abcd", "ABCxyz"));
 	assert_false(same_key(GENERAL_CI, 3, "abcd", "abxd"));
 	/* Two characters of two and three bytes, then the cut. */
-	assert_true(same_key(UTF8MB4_BIN, 2, "\xc3\xa9\xe2\x82\xacx", "\xc3\xa9\xe2\x82\xacyz"));
-	assert_false(same_key(UTF8MB4_BIN, 3, "\xc3\xa9\xe2\x82\xacx", "\xc3\xa9\xe2\x82\xacyz"));
+	assert_true(same_key(
+		UTF8MB4_BIN, 2, "\xc3\xa9\xe2\x82\xacx", "\xc3\xa9\xe2\x82\xacyz"));
+	assert_false(same_key(
+		UTF8MB4_BIN, 3, "\xc3\xa9\xe2\x82\xacx", "\xc3\xa9\xe2\x82\xacyz"));
 }
 
 static enum dia_rc weigh_as_e(
@@ -475,8 +497,8 @@ static void test_weighing_may_fail(void **state)
 	(void)state;
 	fixture_init(&f, "map_prefix", "write_prefix");
 	f.table.columns[1].collation = 65000; /* unknown: always weighed */
-	assert_int_equal(
-		dia_image_key(&f.table, f.row.after, weigh_fails, NULL, &out), DIA_E_DB_GONE);
+	assert_int_equal(dia_image_key(&f.table, f.row.after, weigh_fails, NULL, &out),
+		DIA_E_DB_GONE);
 	dia_buf_fini(&out);
 	dia_arena_fini(&f.arena);
 }
@@ -484,8 +506,8 @@ static void test_weighing_may_fail(void **state)
 /* The key starts with schema and table, and its parts cannot run into each other. */
 static void test_key_layout(void **state)
 {
-	static const uint8_t want[] = {3, 'c', 'a', 'p', 1, 'p', 6, 0, 0, 0, 0, 'A', 0, 'B', 0, 'C', 4,
-		0, 0, 0, 1, 0, 0, 0};
+	static const uint8_t want[] = {3, 'c', 'a', 'p', 1, 'p', 6, 0, 0, 0, 0, 'A', 0,
+		'B', 0, 'C', 4, 0, 0, 0, 1, 0, 0, 0};
 	struct fixture f;
 	struct dia_buf out = {0};
 
@@ -510,14 +532,16 @@ static void number_key(const struct dia_column *column, const uint8_t *packed, s
 	memcpy(image + 1, packed, len);
 	dia_buf_reset(out);
 	assert_int_equal(
-		dia_image_key(&table, dia_slice_of(image, 1 + len), NULL, NULL, out), DIA_OK);
+		dia_image_key(&table, dia_slice_of(image, 1 + len), NULL, NULL, out),
+		DIA_OK);
 }
 
 static void test_zeros_are_one_key(void **state)
 {
 	static const struct dia_column f = {.type = DIA_TYPE_FLOAT, .meta = 4};
 	static const struct dia_column d = {.type = DIA_TYPE_DOUBLE, .meta = 8};
-	static const struct dia_column n = {.type = DIA_TYPE_NEWDECIMAL, .meta = 10 << 8 | 2};
+	static const struct dia_column n = {
+		.type = DIA_TYPE_NEWDECIMAL, .meta = 10 << 8 | 2};
 	static const uint8_t plus[8] = {0}, minus_f[4] = {0, 0, 0, 0x80},
 			     minus_d[8] = {0, 0, 0, 0, 0, 0, 0, 0x80},
 			     zero_n[5] = {0x80, 0, 0, 0, 0},

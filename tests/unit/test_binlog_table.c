@@ -64,8 +64,8 @@ static void test_key_with_prefix(void **state)
 	dia_arena_fini(&arena);
 }
 
-/* Most columns share a character set: it comes once, and pairs for the others, which count
- * text columns (and ENUM or SET columns) only. */
+/* Most columns share a character set: it comes once, and pairs for the others, which
+ * count text columns (and ENUM or SET columns) only. */
 static void test_default_charset(void **state)
 {
 	struct dia_arena arena = {0};
@@ -97,8 +97,8 @@ static void test_less_metadata(void **state)
 
 static void test_truncated(void **state)
 {
-	static const char *const names[] = {
-		"map_all", "map_prefix", "map_default_charset", "map_no_metadata", "map_minimal"};
+	static const char *const names[] = {"map_all", "map_prefix",
+		"map_default_charset", "map_no_metadata", "map_minimal"};
 
 	(void)state;
 	for (size_t i = 0; i < 5; i++) {
@@ -111,7 +111,8 @@ static void test_truncated(void **state)
 			struct dia_guard g;
 			struct dia_event cut = guarded(&ev, len, &g);
 
-			/* A cut between two pieces of metadata leaves a valid, lesser event. */
+			/* A cut between two pieces of metadata leaves a valid, lesser
+			 * event. */
 			if (dia_table_map_parse(&cut, &arena, &t) == DIA_PARSE_OK) {
 				assert_int_equal(t.column_count, whole.column_count);
 				assert_true(t.digest != whole.digest);
@@ -145,14 +146,14 @@ static void test_written_again(void **state)
 static void test_hostile_metadata(void **state)
 {
 	static const uint8_t bad[][8] = {
-		{1, 0},                                        /* signs of no column */
-		{4, 2, 1, 'a'},                                /* one name for three */
-		{2, 5, 45, 9, 45, 0xfb, 0},                    /* pair for a tenth text column */
-		{3, 4, 0xfd, 0xff, 0xff, 0xff},                /* collation beyond 16 bits */
-		{8, 1, 3},                                     /* key on column 3 of 3 */
-		{8, 2, 1, 1},                                  /* a column twice */
-		{9, 1, 1},                                     /* prefix missing */
-		{9, 5, 1, 0xfd, 0xff, 0xff, 0x7f},             /* prefix beyond reason */
+		{1, 0},                            /* signs of no column */
+		{4, 2, 1, 'a'},                    /* one name for three */
+		{2, 5, 45, 9, 45, 0xfb, 0},        /* pair for a tenth text column */
+		{3, 4, 0xfd, 0xff, 0xff, 0xff},    /* collation beyond 16 bits */
+		{8, 1, 3},                         /* key on column 3 of 3 */
+		{8, 2, 1, 1},                      /* a column twice */
+		{9, 1, 1},                         /* prefix missing */
+		{9, 5, 1, 0xfd, 0xff, 0xff, 0x7f}, /* prefix beyond reason */
 		{8, 0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, /* length past the end */
 	};
 	static const size_t len[] = {2, 4, 7, 6, 3, 4, 3, 7, 8};

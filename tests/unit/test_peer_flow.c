@@ -102,7 +102,7 @@ static void applied_follows_the_sinks_wake(void **state)
 	(void)pthread_mutex_lock(&dc[1].sink.lock);
 	dc[1].sink.applied = 10;
 	(void)pthread_mutex_unlock(&dc[1].sink.lock);
-	dia_sock_poke(dc[1].sink.fd);
+	dia_peer_sock_poke(dc[1].sink.fd);
 	FAKE_AWAIT(fake_stats(&dc[0]).peer_applied_seq == 10);
 	assert_int_equal(fake_source_applied(&dc[0].source), 10);
 	fake_pair_fini(dc);

@@ -452,7 +452,7 @@ static void mad_sender(void **state)
 
 	(void)state;
 	fake_pair_init(dc);
-	assert_int_equal(dia_sock_listen("127.0.0.1:0", &listener, &port, NULL), DIA_OK);
+	assert_int_equal(dia_peer_sock_listen("127.0.0.1:0", &listener, &port, NULL), DIA_OK);
 	(void)snprintf(dc[0].address, sizeof(dc[0].address), "127.0.0.1:%u", port);
 	dc[0].config.max_txn_bytes = 1 << 30;
 	fake_dc_start(&dc[0]);
@@ -469,7 +469,7 @@ static void mad_sender(void **state)
 
 		assert_int_equal(poll(&p, 1, 20000), 1);
 		fd = accept(listener, NULL, NULL);
-		dia_sock_tune(fd);
+		dia_peer_sock_tune(fd);
 		assert_int_equal(hand_shake(&h, good_secret, 2, true, fd, &err), DIA_OK);
 		assert_int_equal(h.s.peer.claimed.id, 1);
 		assert_int_equal(hand_frame(&h, &frame, &err), DIA_OK);
@@ -506,12 +506,12 @@ static void impostor_learns_nothing(void **state)
 
 	(void)state;
 	fake_pair_init(dc);
-	assert_int_equal(dia_sock_listen("127.0.0.1:0", &p.fd, &port, NULL), DIA_OK);
+	assert_int_equal(dia_peer_sock_listen("127.0.0.1:0", &p.fd, &port, NULL), DIA_OK);
 	(void)snprintf(dc[0].address, sizeof(dc[0].address), "127.0.0.1:%u", port);
 	fake_dc_start(&dc[0]);
 	assert_int_equal(poll(&p, 1, 20000), 1);
 	fd = accept(p.fd, NULL, NULL);
-	dia_sock_tune(fd);
+	dia_peer_sock_tune(fd);
 	assert_int_equal(hand_shake(&h, "guess", 2, true, fd, &err), DIA_E_AUTH);
 	assert_false(h.s.up);
 	hand_fini(&h);
