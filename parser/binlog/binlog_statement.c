@@ -8,8 +8,8 @@ enum {
 	CHECKSUM_OFF = 0,
 };
 
-/* Bytes of the fixed part of each event type, those we never send included: the server takes
- * the list as a whole. Types not named have none. */
+/* Bytes of the fixed part of each event type, those we never send included: the server
+ * takes the list as a whole. Types not named have none. */
 static uint8_t post_header_len(unsigned type)
 {
 	switch (type) {
@@ -66,8 +66,8 @@ enum dia_rc dia_format_event_write(struct dia_buf *out, const char *server_versi
 {
 	uint8_t header[DIA_EVENT_HEADER_LEN] = {0};
 	char version[SERVER_VERSION_LEN] = {0};
-	size_t len = DIA_EVENT_HEADER_LEN + 2 + SERVER_VERSION_LEN + 4 + 1 + EVENT_TYPES + 1 +
-		DIA_EVENT_CHECKSUM_LEN;
+	size_t len = DIA_EVENT_HEADER_LEN + 2 + SERVER_VERSION_LEN + 4 + 1 + EVENT_TYPES +
+		     1 + DIA_EVENT_CHECKSUM_LEN;
 
 	memcpy(version, server_version, strnlen(server_version, sizeof(version) - 1));
 	header[4] = DIA_EVENT_FORMAT_DESCRIPTION;
@@ -75,7 +75,8 @@ enum dia_rc dia_format_event_write(struct dia_buf *out, const char *server_versi
 	(void)dia_buf_add(out, header, sizeof(header));
 	(void)dia_buf_add_le16(out, BINLOG_VERSION);
 	(void)dia_buf_add(out, version, sizeof(version));
-	(void)dia_buf_add_le32(out, 0); /* created: 0 says that the server has not restarted */
+	(void)dia_buf_add_le32(
+		out, 0); /* created: 0 says that the server has not restarted */
 	(void)dia_buf_add_u8(out, DIA_EVENT_HEADER_LEN);
 	for (unsigned type = 1; type <= EVENT_TYPES; type++)
 		(void)dia_buf_add_u8(out, post_header_len(type));

@@ -17,13 +17,16 @@
  * post-header lengths this library writes. server_version is the text of SELECT VERSION()
  * of the server it is sent to (longer than 49 bytes is cut).
  */
-DIA_MUST_CHECK enum dia_rc dia_format_event_write(struct dia_buf *out, const char *server_version);
+DIA_MUST_CHECK enum dia_rc dia_format_event_write(
+	struct dia_buf *out, const char *server_version);
 
-/* Append "BINLOG '" base64(events) "'". Send it as a statement of its own: what follows it in
- * a multi-statement is dropped by the server without an error. */
-DIA_MUST_CHECK enum dia_rc dia_binlog_statement(struct dia_buf *out, struct dia_slice events);
+/* Append "BINLOG '" base64(events) "'". Send it as a statement of its own: what follows
+ * it in a multi-statement is dropped by the server without an error. */
+DIA_MUST_CHECK enum dia_rc dia_binlog_statement(
+	struct dia_buf *out, struct dia_slice events);
 
-/* Length of the statement for so many bytes of events, to stay under max_allowed_packet. */
+/* Length of the statement for so many bytes of events, to stay under max_allowed_packet.
+ */
 size_t dia_binlog_statement_len(size_t events_len);
 
 #endif /* DIA_BINLOG_BINLOG_STATEMENT_H */

@@ -102,7 +102,8 @@ struct dia_slice dia_charset_strip(enum dia_charset charset, struct dia_slice te
 	if (text.len % unit != 0)
 		return text;
 	while (text.len >= unit &&
-		dia_charset_ascii(charset == DIA_CHARSET_UNKNOWN ? DIA_CHARSET_LATIN1 : charset,
+		dia_charset_ascii(
+			charset == DIA_CHARSET_UNKNOWN ? DIA_CHARSET_LATIN1 : charset,
 			text.data + text.len - unit) == ' ')
 		text.len -= unit;
 	return text;

@@ -32,7 +32,8 @@ static void header_read(const uint8_t *p, struct dia_event *ret)
 	ret->flags = dia_le16(p + HEADER_FLAGS_AT);
 }
 
-enum dia_parse dia_event_parse(struct dia_slice in, bool has_checksum, struct dia_event *ret)
+enum dia_parse dia_event_parse(
+	struct dia_slice in, bool has_checksum, struct dia_event *ret)
 {
 	size_t tail = has_checksum ? DIA_EVENT_CHECKSUM_LEN : 0;
 	size_t len;
@@ -49,7 +50,8 @@ enum dia_parse dia_event_parse(struct dia_slice in, bool has_checksum, struct di
 	if (has_checksum && crc_of(in.data, len) != dia_le32(in.data + len))
 		return DIA_PARSE_BAD;
 	ret->raw = dia_slice_of(in.data, len);
-	ret->data = dia_slice_of(in.data + DIA_EVENT_HEADER_LEN, len - DIA_EVENT_HEADER_LEN);
+	ret->data =
+		dia_slice_of(in.data + DIA_EVENT_HEADER_LEN, len - DIA_EVENT_HEADER_LEN);
 	return DIA_PARSE_OK;
 }
 
@@ -64,8 +66,8 @@ enum dia_rc dia_event_write(struct dia_buf *out, const struct dia_event *ev)
 	return DIA_OK;
 }
 
-/* The CRC of a Format_description event is computed as if "in use" were not set: the server
- * sets that flag in the file after it has written the event. */
+/* The CRC of a Format_description event is computed as if "in use" were not set: the
+ * server sets that flag in the file after it has written the event. */
 static uint32_t format_crc(struct dia_slice event)
 {
 	uint8_t head[DIA_EVENT_HEADER_LEN];
@@ -88,7 +90,8 @@ enum dia_parse dia_format_parse(struct dia_slice in, struct dia_format *ret)
 
 	if (rc != DIA_PARSE_OK)
 		return rc;
-	if (ev.type != DIA_EVENT_FORMAT_DESCRIPTION || ev.data.len < DIA_EVENT_CHECKSUM_LEN + 1)
+	if (ev.type != DIA_EVENT_FORMAT_DESCRIPTION ||
+		ev.data.len < DIA_EVENT_CHECKSUM_LEN + 1)
 		return DIA_PARSE_BAD;
 	/* Behind the post-header lengths: one byte names the algorithm, four hold a CRC
 	 * whether or not it is in use. */
@@ -106,13 +109,14 @@ enum dia_parse dia_format_parse(struct dia_slice in, struct dia_format *ret)
 	memcpy(ret->server_version, version, SERVER_VERSION_LEN);
 	ret->server_version[SERVER_VERSION_LEN] = '\0';
 	ret->has_checksum = algorithm == CHECKSUM_CRC32;
-	if (ret->has_checksum &&
-		format_crc(ev.raw) != dia_le32(ev.raw.data + ev.raw.len - DIA_EVENT_CHECKSUM_LEN))
+	if (ret->has_checksum && format_crc(ev.raw) != dia_le32(ev.raw.data + ev.raw.len -
+								DIA_EVENT_CHECKSUM_LEN))
 		return DIA_PARSE_BAD;
 	return DIA_PARSE_OK;
 }
 
-enum dia_parse dia_gtid_event_parse(const struct dia_event *ev, struct dia_gtid_event *ret)
+enum dia_parse dia_gtid_event_parse(
+	const struct dia_event *ev, struct dia_gtid_event *ret)
 {
 	struct dia_cursor c = dia_cursor_of(ev->data);
 

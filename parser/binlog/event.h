@@ -2,8 +2,8 @@
  * parser/binlog/event.h - the envelope of binlog events and the events other than rows.
  *
  * Pure and bounded: every length comes from outside. Source of the layouts: MariaDB
- * documentation, "Replication protocol" (2-Binlog Event Header, GTID_EVENT, QUERY_EVENT …).
- * Slices borrow from the input.
+ * documentation, "Replication protocol" (2-Binlog Event Header, GTID_EVENT, QUERY_EVENT
+ * …). Slices borrow from the input.
  */
 #ifndef DIA_BINLOG_EVENT_H
 #define DIA_BINLOG_EVENT_H
@@ -62,15 +62,17 @@ struct dia_event {
 };
 
 /*
- * The event at the start of `in`. Its stated length must fit in `in`; with has_checksum the
- * last four bytes are a CRC32 and are verified. MORE when `in` is a prefix of an event.
+ * The event at the start of `in`. Its stated length must fit in `in`; with has_checksum
+ * the last four bytes are a CRC32 and are verified. MORE when `in` is a prefix of an
+ * event.
  */
 DIA_MUST_CHECK enum dia_parse dia_event_parse(
 	struct dia_slice in, bool has_checksum, struct dia_event *ret);
 
-/* Append ev as it stands in a change: raw, with event_len made exact (the header of an event
- * that had a checksum counts it) and log_pos 0. */
-DIA_MUST_CHECK enum dia_rc dia_event_write(struct dia_buf *out, const struct dia_event *ev);
+/* Append ev as it stands in a change: raw, with event_len made exact (the header of an
+ * event that had a checksum counts it) and log_pos 0. */
+DIA_MUST_CHECK enum dia_rc dia_event_write(
+	struct dia_buf *out, const struct dia_event *ev);
 
 /* What a Format_description event says about those that follow it. */
 struct dia_format {
@@ -79,11 +81,14 @@ struct dia_format {
 	char server_version[51];
 };
 
-/* `in` is the whole event with its checksum, which is parsed whatever the caller believed. */
-DIA_MUST_CHECK enum dia_parse dia_format_parse(struct dia_slice in, struct dia_format *ret);
+/* `in` is the whole event with its checksum, which is parsed whatever the caller
+ * believed. */
+DIA_MUST_CHECK enum dia_parse dia_format_parse(
+	struct dia_slice in, struct dia_format *ret);
 
 enum dia_gtid_flags {
-	DIA_GTID_STANDALONE = 1, /* no COMMIT/XID follows: DDL or a non-transactional group */
+	DIA_GTID_STANDALONE =
+		1, /* no COMMIT/XID follows: DDL or a non-transactional group */
 	DIA_GTID_GROUP_COMMIT = 2,
 	DIA_GTID_TRANSACTIONAL = 4,
 	DIA_GTID_ALLOW_PARALLEL = 8,
@@ -95,8 +100,8 @@ enum dia_gtid_flags {
 
 struct dia_gtid_event {
 	struct dia_gtid gtid;
-	uint8_t flags;           /* enum dia_gtid_flags */
-	struct dia_slice xid;    /* XA only: gtrid then bqual */
+	uint8_t flags;        /* enum dia_gtid_flags */
+	struct dia_slice xid; /* XA only: gtrid then bqual */
 };
 
 DIA_MUST_CHECK enum dia_parse dia_gtid_event_parse(
@@ -121,9 +126,11 @@ struct dia_query_event {
 	struct dia_slice db; /* default database, may be empty */
 	struct dia_slice sql;
 	uint32_t has;
-	uint32_t flags2; /* OPTION_… bits: 1<<14 auto_is_null, 1<<26 no FK checks, 1<<27 relaxed unique, 1<<19 not autocommit, 1<<28 if_exists … */
+	uint32_t flags2; /* OPTION_… bits: 1<<14 auto_is_null, 1<<26 no FK checks, 1<<27
+			    relaxed unique, 1<<19 not autocommit, 1<<28 if_exists … */
 	uint64_t sql_mode;
-	uint16_t client_charset, connection_collation, server_collation; /* collation ids */
+	uint16_t client_charset, connection_collation,
+		server_collation; /* collation ids */
 	uint16_t database_collation;
 	uint16_t lc_time;
 	uint16_t auto_increment_increment, auto_increment_offset;
@@ -136,18 +143,20 @@ DIA_MUST_CHECK enum dia_parse dia_query_event_parse(
 	const struct dia_event *ev, struct dia_query_event *ret);
 
 /* SQL text of an Annotate_rows event. */
-DIA_MUST_CHECK enum dia_parse dia_annotate_parse(const struct dia_event *ev, struct dia_slice *ret);
+DIA_MUST_CHECK enum dia_parse dia_annotate_parse(
+	const struct dia_event *ev, struct dia_slice *ret);
 
 /* Commit number of an Xid event. */
 DIA_MUST_CHECK enum dia_parse dia_xid_parse(const struct dia_event *ev, uint64_t *ret);
 
 /*
- * If ev is a compressed Query or Rows event, append its uncompressed equivalent (header with
- * right event_len and plain type included) to *out and parse that into *ret, which then
- * borrows from *out; otherwise *ret = *ev. The stated uncompressed size must not exceed
- * max_len: a compressed bomb is BAD. DIA_PARSE_BAD also when out of memory (out->failed).
+ * If ev is a compressed Query or Rows event, append its uncompressed equivalent (header
+ * with right event_len and plain type included) to *out and parse that into *ret, which
+ * then borrows from *out; otherwise *ret = *ev. The stated uncompressed size must not
+ * exceed max_len: a compressed bomb is BAD. DIA_PARSE_BAD also when out of memory
+ * (out->failed).
  */
-DIA_MUST_CHECK enum dia_parse dia_event_uncompress(const struct dia_event *ev, size_t max_len,
-	struct dia_buf *out, struct dia_event *ret);
+DIA_MUST_CHECK enum dia_parse dia_event_uncompress(const struct dia_event *ev,
+	size_t max_len, struct dia_buf *out, struct dia_event *ret);
 
 #endif /* DIA_BINLOG_EVENT_H */

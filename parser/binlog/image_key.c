@@ -7,8 +7,8 @@ struct weigher {
 	void *ctx;
 };
 
-/* Append len-prefixed bytes whose length is known only afterwards: four bytes, so that they
- * can be filled in. */
+/* Append len-prefixed bytes whose length is known only afterwards: four bytes, so that
+ * they can be filled in. */
 static size_t open_part(struct dia_buf *out)
 {
 	(void)dia_buf_add_le32(out, 0);
@@ -26,8 +26,8 @@ static enum dia_rc close_part(struct dia_buf *out, size_t start)
 }
 
 /* Weights of printable ASCII text; false (and nothing appended) if it is not that. */
-static bool add_weights(const struct dia_collation *collation, struct dia_slice text,
-	struct dia_buf *out)
+static bool add_weights(
+	const struct dia_collation *collation, struct dia_slice text, struct dia_buf *out)
 {
 	const struct dia_weights *weights = &dia_collation_weights[collation->table];
 	enum dia_charset charset = (enum dia_charset)collation->charset;
@@ -52,8 +52,10 @@ static bool add_weights(const struct dia_collation *collation, struct dia_slice 
 	return true;
 }
 
-/* Spaces that only show as weights (an ignorable character stood behind them) go as well. */
-static void strip_weights(const struct dia_collation *collation, size_t start, struct dia_buf *out)
+/* Spaces that only show as weights (an ignorable character stood behind them) go as well.
+ */
+static void strip_weights(
+	const struct dia_collation *collation, size_t start, struct dia_buf *out)
 {
 	const struct dia_weights *weights;
 	size_t n;
@@ -68,7 +70,13 @@ static void strip_weights(const struct dia_collation *collation, size_t start, s
 }
 
 /* Levels of UCA weights lie in ranges of their own: case below accents below letters. */
-enum { LEVELS = 3, ACCENT_MIN = 0x20, LETTER_MIN = 0x200, SPACE_ACCENT = 0x20, SPACE_CASE = 2 };
+enum {
+	LEVELS = 3,
+	ACCENT_MIN = 0x20,
+	LETTER_MIN = 0x200,
+	SPACE_ACCENT = 0x20,
+	SPACE_CASE = 2
+};
 
 static unsigned level_of(uint16_t weight)
 {
@@ -82,7 +90,8 @@ static unsigned level_of(uint16_t weight)
  * weights of spaces at the end of each level say nothing, so they go. What stays needs no
  * mark between the levels: their ranges tell them apart.
  */
-static void strip_levels(const struct dia_collation *collation, size_t start, struct dia_buf *out)
+static void strip_levels(
+	const struct dia_collation *collation, size_t start, struct dia_buf *out)
 {
 	const uint16_t space[LEVELS] = {collation->space, SPACE_ACCENT, SPACE_CASE};
 	size_t at = start, to = start;
@@ -93,7 +102,8 @@ static void strip_levels(const struct dia_collation *collation, size_t start, st
 		size_t first = at, end = at; /* end: behind the last weight that counts */
 
 		for (; at < out->len; at += 2) {
-			uint16_t weight = (uint16_t)(out->data[at] << 8 | out->data[at + 1]);
+			uint16_t weight =
+				(uint16_t)(out->data[at] << 8 | out->data[at + 1]);
 
 			if (level_of(weight) != level)
 				break;
@@ -143,8 +153,8 @@ static enum dia_rc add_text_key(const struct dia_column *column, struct dia_slic
 }
 
 /* BINARY, VARBINARY, BLOB: bytes; trailing zeros of BINARY(n) are gone in every event. */
-static enum dia_rc add_string_key(const struct dia_column *column, struct dia_slice packed,
-	const struct weigher *w, struct dia_buf *out)
+static enum dia_rc add_string_key(const struct dia_column *column,
+	struct dia_slice packed, const struct weigher *w, struct dia_buf *out)
 {
 	struct dia_slice bytes = dia_value_bytes(column, packed);
 
@@ -209,10 +219,10 @@ static enum dia_rc add_part(const struct dia_column *column, struct dia_slice pa
 	}
 }
 
-/* Value of the column number `want` in a full image. The columns before it have to be walked;
- * keys usually stand in front. */
-static bool find_value(const struct dia_table *table, struct dia_slice image, uint32_t want,
-	struct dia_slice *ret)
+/* Value of the column number `want` in a full image. The columns before it have to be
+ * walked; keys usually stand in front. */
+static bool find_value(const struct dia_table *table, struct dia_slice image,
+	uint32_t want, struct dia_slice *ret)
 {
 	struct dia_cursor c = dia_cursor_of(image);
 	const uint8_t *nulls = dia_cursor_take(&c, (table->column_count + 7) / 8);

@@ -53,8 +53,8 @@ static void take_updated_dbs(struct dia_cursor *c)
 	}
 }
 
-/* One status variable; false when its code is not known, which ends the reading: its length
- * is not known either. The server's own reader does the same. */
+/* One status variable; false when its code is not known, which ends the reading: its
+ * length is not known either. The server's own reader does the same. */
 static bool take_status(struct dia_cursor *c, struct dia_query_event *q)
 {
 	struct dia_slice unused;
@@ -129,7 +129,8 @@ static bool take_status(struct dia_cursor *c, struct dia_query_event *q)
 	}
 }
 
-enum dia_parse dia_query_event_parse(const struct dia_event *ev, struct dia_query_event *ret)
+enum dia_parse dia_query_event_parse(
+	const struct dia_event *ev, struct dia_query_event *ret)
 {
 	struct dia_cursor c = dia_cursor_of(ev->data);
 	struct dia_cursor status;

@@ -6,13 +6,16 @@
 enum dia_parse dia_rows_head_parse(const struct dia_event *ev, struct dia_rows_head *ret)
 {
 	struct dia_cursor c = dia_cursor_of(ev->data);
-	bool v2 = ev->type >= DIA_EVENT_WRITE_ROWS_V2 && ev->type <= DIA_EVENT_DELETE_ROWS_V2;
+	bool v2 = ev->type >= DIA_EVENT_WRITE_ROWS_V2 &&
+		  ev->type <= DIA_EVENT_DELETE_ROWS_V2;
 	uint64_t columns;
 
-	if (!v2 && (ev->type < DIA_EVENT_WRITE_ROWS_V1 || ev->type > DIA_EVENT_DELETE_ROWS_V1))
+	if (!v2 && (ev->type < DIA_EVENT_WRITE_ROWS_V1 ||
+			   ev->type > DIA_EVENT_DELETE_ROWS_V1))
 		return DIA_PARSE_BAD;
-	ret->kind = (enum dia_row_kind)(ev->type -
-		(v2 ? DIA_EVENT_WRITE_ROWS_V2 : DIA_EVENT_WRITE_ROWS_V1) + DIA_ROW_INSERT);
+	ret->kind = (enum dia_row_kind)(
+		ev->type - (v2 ? DIA_EVENT_WRITE_ROWS_V2 : DIA_EVENT_WRITE_ROWS_V1) +
+		DIA_ROW_INSERT);
 	ret->table_id = dia_cursor_le48(&c);
 	ret->flags = dia_cursor_le16(&c);
 	if (v2) {
@@ -30,7 +33,8 @@ enum dia_parse dia_rows_head_parse(const struct dia_event *ev, struct dia_rows_h
 	return c.bad ? DIA_PARSE_BAD : DIA_PARSE_OK;
 }
 
-/* Bits behind the last column are not ours to judge: the server leaves them as they fall. */
+/* Bits behind the last column are not ours to judge: the server leaves them as they fall.
+ */
 static bool take_full_bitmap(struct dia_cursor *c, uint32_t columns)
 {
 	const uint8_t *bits = dia_cursor_take(c, (columns + 7) / 8);
@@ -49,8 +53,8 @@ static bool take_full_bitmap(struct dia_cursor *c, uint32_t columns)
 	return true;
 }
 
-enum dia_parse dia_rows_iter_init(struct dia_rows_iter *it, const struct dia_rows_head *head,
-	const struct dia_table *table)
+enum dia_parse dia_rows_iter_init(struct dia_rows_iter *it,
+	const struct dia_rows_head *head, const struct dia_table *table)
 {
 	it->table = table;
 	it->kind = head->kind;
@@ -59,7 +63,8 @@ enum dia_parse dia_rows_iter_init(struct dia_rows_iter *it, const struct dia_row
 		return DIA_PARSE_BAD;
 	if (!take_full_bitmap(&it->at, head->column_count))
 		return DIA_PARSE_BAD;
-	if (head->kind == DIA_ROW_UPDATE && !take_full_bitmap(&it->at, head->column_count))
+	if (head->kind == DIA_ROW_UPDATE &&
+		!take_full_bitmap(&it->at, head->column_count))
 		return DIA_PARSE_BAD;
 	return DIA_PARSE_OK;
 }
@@ -118,8 +123,8 @@ struct dia_slice dia_value_take(const struct dia_column *column, struct dia_curs
 	case DIA_TYPE_SET:
 		return dia_cursor_slice(c, column->meta);
 	case DIA_TYPE_BIT:
-		return dia_cursor_slice(
-			c, (size_t)(column->meta >> 8) + ((column->meta & 0xff) != 0 ? 1 : 0));
+		return dia_cursor_slice(c, (size_t)(column->meta >> 8) +
+						   ((column->meta & 0xff) != 0 ? 1 : 0));
 	case DIA_TYPE_NEWDECIMAL:
 		return dia_cursor_slice(c, dia_decimal_len(column->meta));
 	case DIA_TYPE_TIMESTAMP2:
@@ -147,7 +152,8 @@ static struct dia_slice take_image(const struct dia_table *table, struct dia_cur
 		if ((nulls[i / 8] >> (i % 8) & 1) == 0)
 			(void)dia_value_take(&table->columns[i], c);
 	}
-	return c->bad ? dia_slice_of(NULL, 0) : dia_slice_of(start, (size_t)(c->at - start));
+	return c->bad ? dia_slice_of(NULL, 0)
+		      : dia_slice_of(start, (size_t)(c->at - start));
 }
 
 enum dia_parse dia_rows_next(struct dia_rows_iter *it, struct dia_row *ret)
@@ -176,8 +182,9 @@ enum dia_parse dia_image_split(
 		return DIA_PARSE_BAD;
 	for (uint32_t i = 0; i < table->column_count; i++) {
 		values[i].is_null = (nulls[i / 8] >> (i % 8) & 1) != 0;
-		values[i].packed = values[i].is_null ? dia_slice_of(NULL, 0)
-						     : dia_value_take(&table->columns[i], &c);
+		values[i].packed = values[i].is_null
+					   ? dia_slice_of(NULL, 0)
+					   : dia_value_take(&table->columns[i], &c);
 	}
 	return c.bad || dia_cursor_left(&c) > 0 ? DIA_PARSE_BAD : DIA_PARSE_OK;
 }

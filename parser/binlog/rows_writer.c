@@ -26,8 +26,8 @@ static void add_key_bitmap(struct dia_buf *out, const struct dia_table *table)
 }
 
 enum dia_rc dia_rows_writer_begin(struct dia_rows_writer *w, struct dia_buf *out,
-	const struct dia_table *table, uint64_t table_id, enum dia_row_kind kind, uint16_t flags,
-	bool key_only)
+	const struct dia_table *table, uint64_t table_id, enum dia_row_kind kind,
+	uint16_t flags, bool key_only)
 {
 	uint8_t header[DIA_EVENT_HEADER_LEN] = {0};
 
@@ -54,8 +54,8 @@ enum dia_rc dia_rows_writer_begin(struct dia_rows_writer *w, struct dia_buf *out
 	return out->failed ? DIA_E_NOMEM : DIA_OK;
 }
 
-/* The key columns of a full image: null bits of just those, then their values, in the order
- * of the columns (not of the key). */
+/* The key columns of a full image: null bits of just those, then their values, in the
+ * order of the columns (not of the key). */
 static enum dia_rc add_key_image(struct dia_rows_writer *w, struct dia_slice image)
 {
 	const struct dia_table *t = w->table;

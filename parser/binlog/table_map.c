@@ -11,8 +11,8 @@ enum {
 };
 
 /*
- * Two metadata bytes of STRING: the real type (STRING, ENUM, SET) and the length in bytes.
- * Lengths over 255 put their bits 8 and 9, inverted, where the type byte has ones.
+ * Two metadata bytes of STRING: the real type (STRING, ENUM, SET) and the length in
+ * bytes. Lengths over 255 put their bits 8 and 9, inverted, where the type byte has ones.
  */
 static bool string_meta(struct dia_column *col, uint8_t b0, uint8_t b1)
 {
@@ -111,7 +111,8 @@ static enum dia_parse columns_parse(
 	struct dia_cursor *c, struct dia_arena *arena, struct dia_table *ret)
 {
 	uint64_t count = dia_cursor_lenenc(c);
-	const uint8_t *types = count <= DIA_COLUMNS_MAX ? dia_cursor_take(c, (size_t)count) : NULL;
+	const uint8_t *types =
+		count <= DIA_COLUMNS_MAX ? dia_cursor_take(c, (size_t)count) : NULL;
 	struct dia_cursor meta;
 	const uint8_t *nullable;
 
@@ -161,8 +162,9 @@ enum dia_parse dia_table_map_parse(
 		return DIA_PARSE_BAD;
 	if (dia_table_meta_parse(&c, arena, ret) != DIA_PARSE_OK)
 		return DIA_PARSE_BAD;
-	ret->digest = dia_hash64(
-		dia_slice_of(ev->data.data + POST_HEADER_LEN, ev->data.len - POST_HEADER_LEN), 0);
+	ret->digest = dia_hash64(dia_slice_of(ev->data.data + POST_HEADER_LEN,
+					 ev->data.len - POST_HEADER_LEN),
+		0);
 	return DIA_PARSE_OK;
 }
 
@@ -196,7 +198,8 @@ int dia_table_column_find(const struct dia_table *table, struct dia_slice name)
 
 		if (have.len != name.len || have.len == 0)
 			continue;
-		while (at < have.len && ascii_lower(have.data[at]) == ascii_lower(name.data[at]))
+		while (at < have.len &&
+			ascii_lower(have.data[at]) == ascii_lower(name.data[at]))
 			at++;
 		if (at == have.len)
 			return (int)i;

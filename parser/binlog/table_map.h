@@ -1,9 +1,9 @@
 /*
  * parser/binlog/table_map.h - the schema of a table as its Table_map event tells it.
  *
- * With binlog_row_metadata=FULL the event carries names, signedness, collations, enum values
- * and the primary key. Everything parsed lives in the caller's arena; slices of db, name and
- * map borrow from the event unless dia_table_dup copied them.
+ * With binlog_row_metadata=FULL the event carries names, signedness, collations, enum
+ * values and the primary key. Everything parsed lives in the caller's arena; slices of
+ * db, name and map borrow from the event unless dia_table_dup copied them.
  */
 #ifndef DIA_BINLOG_TABLE_MAP_H
 #define DIA_BINLOG_TABLE_MAP_H
@@ -47,10 +47,14 @@ enum dia_column_type {
 };
 
 struct dia_column {
-	struct dia_slice name;    /* empty without FULL metadata */
-	uint8_t type;             /* enum dia_column_type; STRING already resolved to ENUM/SET */
-	uint16_t meta;            /* type's metadata, as in the event (byte order resolved) */
-	uint16_t collation;       /* id for text columns; 63 binary; 0 unknown */
+	struct dia_slice name; /* empty without FULL metadata */
+	uint8_t type; /* enum dia_column_type; STRING already resolved to ENUM/SET */
+	/* Type's metadata: digits of fraction (TIME2 …), bytes of length prefix (blobs),
+	 * bytes at most (VARCHAR, STRING), packed bytes (ENUM, SET, FLOAT, DOUBLE),
+	 * precision << 8 | scale (NEWDECIMAL), whole bytes << 8 | bits beyond them (BIT);
+	 * 0 where there is none. */
+	uint16_t meta;
+	uint16_t collation; /* id for text columns; 63 binary; 0 unknown */
 	bool nullable;
 	bool is_unsigned;
 	bool in_pk;
@@ -65,11 +69,11 @@ struct dia_table {
 	struct dia_slice db, name;
 	uint32_t column_count;
 	struct dia_column *columns;
-	uint32_t pk_count; /* 0: no primary key (or no metadata) */
-	uint32_t *pk;      /* column numbers in key order */
-	bool has_names;    /* FULL metadata present */
+	uint32_t pk_count;    /* 0: no primary key (or no metadata) */
+	uint32_t *pk;         /* column numbers in key order */
+	bool has_names;       /* FULL metadata present */
 	struct dia_slice map; /* the whole event (raw, with header), to be sent again */
-	uint64_t digest;      /* hash of map without table id, header and flags: same schema */
+	uint64_t digest; /* hash of map without table id, header and flags: same schema */
 };
 
 /* Columns at most per table: InnoDB allows 1017, the format 64K; more is BAD. */
@@ -78,7 +82,8 @@ enum { DIA_COLUMNS_MAX = 4096 };
 DIA_MUST_CHECK enum dia_parse dia_table_map_parse(
 	const struct dia_event *ev, struct dia_arena *arena, struct dia_table *ret);
 
-/* Append the Table_map event with another table id (6 bytes), header included, no checksum. */
+/* Append the Table_map event with another table id (6 bytes), header included, no
+ * checksum. */
 DIA_MUST_CHECK enum dia_rc dia_table_map_write(
 	struct dia_buf *out, const struct dia_table *table, uint64_t table_id);
 

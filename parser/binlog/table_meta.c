@@ -100,7 +100,8 @@ static uint16_t take_collation(struct dia_cursor *c)
 }
 
 /* The default, then pairs (number among the columns of this kind, collation). */
-static void parse_default_charset(struct dia_cursor *c, struct dia_table *t, column_is_cb is)
+static void parse_default_charset(
+	struct dia_cursor *c, struct dia_table *t, column_is_cb is)
 {
 	uint16_t def = take_collation(c);
 	uint32_t col = 0;
@@ -127,7 +128,8 @@ static void parse_default_charset(struct dia_cursor *c, struct dia_table *t, col
 	}
 }
 
-static void parse_column_charset(struct dia_cursor *c, struct dia_table *t, column_is_cb is)
+static void parse_column_charset(
+	struct dia_cursor *c, struct dia_table *t, column_is_cb is)
 {
 	for (uint32_t i = 0; i < t->column_count; i++) {
 		if (is(&t->columns[i]))
@@ -142,8 +144,8 @@ static void parse_names(struct dia_cursor *c, struct dia_table *t)
 	t->has_names = !c->bad;
 }
 
-static void parse_values(struct dia_cursor *c, struct dia_table *t, struct dia_arena *arena,
-	column_is_cb is, uint32_t max)
+static void parse_values(struct dia_cursor *c, struct dia_table *t,
+	struct dia_arena *arena, column_is_cb is, uint32_t max)
 {
 	for (uint32_t i = 0; i < t->column_count; i++) {
 		struct dia_column *col = &t->columns[i];
@@ -152,13 +154,15 @@ static void parse_values(struct dia_cursor *c, struct dia_table *t, struct dia_a
 		if (!is(col))
 			continue;
 		count = dia_cursor_lenenc(c);
-		/* Each value takes a byte at least: nothing is allocated on a count's word. */
+		/* Each value takes a byte at least: nothing is allocated on a count's
+		 * word. */
 		if (count > max || count > dia_cursor_left(c)) {
 			c->bad = true;
 			return;
 		}
 		col->value_count = (uint32_t)count;
-		col->values = dia_arena_zalloc(arena, col->value_count, sizeof(*col->values));
+		col->values =
+			dia_arena_zalloc(arena, col->value_count, sizeof(*col->values));
 		if (col->values == NULL && count > 0) {
 			c->bad = true;
 			return;
@@ -168,8 +172,8 @@ static void parse_values(struct dia_cursor *c, struct dia_table *t, struct dia_a
 	}
 }
 
-static void parse_primary_key(
-	struct dia_cursor *c, struct dia_table *t, struct dia_arena *arena, bool with_prefix)
+static void parse_primary_key(struct dia_cursor *c, struct dia_table *t,
+	struct dia_arena *arena, bool with_prefix)
 {
 	/* A key may not name a column twice, so the columns bound it. */
 	uint32_t *pk = dia_arena_zalloc(arena, t->column_count, sizeof(*pk));

@@ -22,9 +22,11 @@ static uint8_t plain_type(uint8_t type)
 	if (type >= DIA_EVENT_WRITE_ROWS_COMPRESSED_V1 &&
 		type <= DIA_EVENT_DELETE_ROWS_COMPRESSED_V1)
 		return (uint8_t)(type - DIA_EVENT_WRITE_ROWS_COMPRESSED_V1 +
-			DIA_EVENT_WRITE_ROWS_V1);
-	if (type >= DIA_EVENT_WRITE_ROWS_COMPRESSED && type <= DIA_EVENT_DELETE_ROWS_COMPRESSED)
-		return (uint8_t)(type - DIA_EVENT_WRITE_ROWS_COMPRESSED + DIA_EVENT_WRITE_ROWS_V2);
+				 DIA_EVENT_WRITE_ROWS_V1);
+	if (type >= DIA_EVENT_WRITE_ROWS_COMPRESSED &&
+		type <= DIA_EVENT_DELETE_ROWS_COMPRESSED)
+		return (uint8_t)(type - DIA_EVENT_WRITE_ROWS_COMPRESSED +
+				 DIA_EVENT_WRITE_ROWS_V2);
 	return 0;
 }
 
@@ -58,7 +60,8 @@ static void skip_rows_head(struct dia_cursor *c, uint8_t type)
 		c->bad = true;
 		return;
 	}
-	if (type == DIA_EVENT_UPDATE_ROWS_COMPRESSED_V1 || type == DIA_EVENT_UPDATE_ROWS_COMPRESSED)
+	if (type == DIA_EVENT_UPDATE_ROWS_COMPRESSED_V1 ||
+		type == DIA_EVENT_UPDATE_ROWS_COMPRESSED)
 		bitmaps = 2;
 	(void)dia_cursor_take(c, (size_t)((columns + 7) / 8 * bitmaps));
 }
@@ -70,15 +73,16 @@ static uint32_t take_plain_len(struct dia_cursor *c)
 	unsigned len_bytes = mark & COMPRESS_LEN_BYTES;
 	uint32_t len = 0;
 
-	if ((mark & COMPRESS_MARK) == 0 || (mark & COMPRESS_ALGORITHM) != 0 || len_bytes == 0 ||
-		len_bytes > 4)
+	if ((mark & COMPRESS_MARK) == 0 || (mark & COMPRESS_ALGORITHM) != 0 ||
+		len_bytes == 0 || len_bytes > 4)
 		c->bad = true;
 	while (len_bytes-- > 0)
 		len = len << 8 | dia_cursor_u8(c);
 	return len;
 }
 
-static enum dia_parse inflate_into(struct dia_buf *out, struct dia_slice in, uint32_t plain_len)
+static enum dia_parse inflate_into(
+	struct dia_buf *out, struct dia_slice in, uint32_t plain_len)
 {
 	uLongf got = plain_len;
 
@@ -116,8 +120,8 @@ enum dia_parse dia_event_uncompress(const struct dia_event *ev, size_t max_len,
 
 	total = head_len + plain_len;
 	(void)dia_buf_add(out, ev->raw.data, head_len);
-	if (out->failed || inflate_into(out, dia_slice_of(c.at, dia_cursor_left(&c)), plain_len) !=
-				   DIA_PARSE_OK) {
+	if (out->failed || inflate_into(out, dia_slice_of(c.at, dia_cursor_left(&c)),
+				   plain_len) != DIA_PARSE_OK) {
 		out->len = start;
 		return DIA_PARSE_BAD;
 	}

@@ -1,8 +1,8 @@
 /*
  * parser/binlog/value.h - packed values taken apart. Internal to parser/binlog.
  *
- * The packed slice has come from dia_value_take, so it is as long as its type says; what is
- * inside (a month 15, a decimal digit group over its bound) may still be anything.
+ * The packed slice has come from dia_value_take, so it is as long as its type says; what
+ * is inside (a month 15, a decimal digit group over its bound) may still be anything.
  */
 #ifndef DIA_BINLOG_VALUE_H
 #define DIA_BINLOG_VALUE_H
@@ -24,10 +24,12 @@ double dia_value_double(struct dia_slice packed);
 
 /* Append the printed form of a DATE, TIME, DATETIME or TIMESTAMP of any format; false if
  * the type is none of them. */
-bool dia_temporal_text(const struct dia_column *column, struct dia_slice packed, struct dia_buf *out);
+bool dia_temporal_text(
+	const struct dia_column *column, struct dia_slice packed, struct dia_buf *out);
 
 /* Contents of a string or blob behind its length prefix, not uncompressed. */
-struct dia_slice dia_value_bytes(const struct dia_column *column, struct dia_slice packed);
+struct dia_slice dia_value_bytes(
+	const struct dia_column *column, struct dia_slice packed);
 
 /* Append contents of a string or blob as a client would see them: uncompressed, BINARY(n)
  * padded. DIA_E_PROTOCOL if a compressed value cannot be read. */
@@ -38,7 +40,8 @@ DIA_MUST_CHECK enum dia_rc dia_value_content(
 uint64_t dia_value_uint_le(struct dia_slice packed);
 uint64_t dia_value_uint_be(struct dia_slice packed);
 
-/* Append a comma in the column's character set: what stands between the names of a SET. */
+/* Append a comma in the column's character set: what stands between the names of a SET.
+ */
 void dia_column_comma(const struct dia_column *column, struct dia_buf *out);
 
 /* True for columns whose bytes are text in a character set. */

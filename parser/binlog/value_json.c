@@ -5,12 +5,13 @@
 #include <math.h>
 
 /* Code points of cp1252, which MariaDB calls latin1, from 0x80 to 0x9f. */
-static const uint16_t cp1252_high[32] = {0x20ac, 0x81, 0x201a, 0x192, 0x201e, 0x2026, 0x2020,
-	0x2021, 0x2c6, 0x2030, 0x160, 0x2039, 0x152, 0x8d, 0x17d, 0x8f, 0x90, 0x2018, 0x2019,
-	0x201c, 0x201d, 0x2022, 0x2013, 0x2014, 0x2dc, 0x2122, 0x161, 0x203a, 0x153, 0x9d, 0x17e,
-	0x178};
+static const uint16_t cp1252_high[32] = {0x20ac, 0x81, 0x201a, 0x192, 0x201e, 0x2026,
+	0x2020, 0x2021, 0x2c6, 0x2030, 0x160, 0x2039, 0x152, 0x8d, 0x17d, 0x8f, 0x90,
+	0x2018, 0x2019, 0x201c, 0x201d, 0x2022, 0x2013, 0x2014, 0x2dc, 0x2122, 0x161,
+	0x203a, 0x153, 0x9d, 0x17e, 0x178};
 
-/* Append a code point to a JSON string; false if it is none (a lone surrogate, too large). */
+/* Append a code point to a JSON string; false if it is none (a lone surrogate, too
+ * large). */
 static bool add_code_point(uint32_t cp, struct dia_buf *out)
 {
 	if (cp == '"' || cp == '\\') {
@@ -148,8 +149,8 @@ static void add_string(uint16_t collation_id, struct dia_slice text, struct dia_
 }
 
 /* Strings, blobs, ENUM and SET: text in the column's character set, or bytes. */
-static enum dia_rc content_json(
-	const struct dia_column *column, const struct dia_value *value, struct dia_buf *out)
+static enum dia_rc content_json(const struct dia_column *column,
+	const struct dia_value *value, struct dia_buf *out)
 {
 	struct dia_buf plain = {0};
 	bool is_binary = false;
@@ -158,8 +159,8 @@ static enum dia_rc content_json(
 	if (rc == DIA_OK && is_binary)
 		add_base64(dia_buf_slice(&plain), out);
 	else if (rc == DIA_OK)
-		add_string(column->collation == 0 ? 45 : column->collation, dia_buf_slice(&plain),
-			out);
+		add_string(column->collation == 0 ? 45 : column->collation,
+			dia_buf_slice(&plain), out);
 	else if (rc == DIA_E_PROTOCOL) {
 		/* A compressed value that cannot be read: show what there is. */
 		add_base64(dia_value_bytes(column, value->packed), out);
@@ -169,8 +170,8 @@ static enum dia_rc content_json(
 	return rc;
 }
 
-static enum dia_rc value_json(
-	const struct dia_column *column, const struct dia_value *value, struct dia_buf *out)
+static enum dia_rc value_json(const struct dia_column *column,
+	const struct dia_value *value, struct dia_buf *out)
 {
 	bool is_binary;
 	enum dia_rc rc;
@@ -196,8 +197,8 @@ static enum dia_rc value_json(
 	case DIA_TYPE_NULL:
 		return dia_buf_add_str(out, "null");
 	case DIA_TYPE_BIT:
-		return dia_buf_printf(
-			out, "%llu", (unsigned long long)dia_value_uint_be(value->packed));
+		return dia_buf_printf(out, "%llu",
+			(unsigned long long)dia_value_uint_be(value->packed));
 	case DIA_TYPE_YEAR:
 	case DIA_TYPE_DATE:
 	case DIA_TYPE_NEWDATE:
@@ -216,8 +217,8 @@ static enum dia_rc value_json(
 	}
 }
 
-static enum dia_rc object_json(
-	const struct dia_table *table, struct dia_slice image, bool key_only, struct dia_buf *out)
+static enum dia_rc object_json(const struct dia_table *table, struct dia_slice image,
+	bool key_only, struct dia_buf *out)
 {
 	struct dia_cursor c = dia_cursor_of(image);
 	const uint8_t *nulls = dia_cursor_take(&c, (table->column_count + 7) / 8);

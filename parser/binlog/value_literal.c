@@ -19,17 +19,18 @@ static void add_hex(struct dia_slice s, struct dia_buf *out)
 }
 
 /*
- * Text as hex behind its own character set: no quoting to get wrong under any sql_mode, and
- * no conversion. It takes the column's collation in a comparison, being coercible.
+ * Text as hex behind its own character set: no quoting to get wrong under any sql_mode,
+ * and no conversion. It takes the column's collation in a comparison, being coercible.
  */
-static void add_text(const struct dia_column *column, struct dia_slice text, struct dia_buf *out)
+static void add_text(
+	const struct dia_column *column, struct dia_slice text, struct dia_buf *out)
 {
 	struct dia_collation collation;
 
 	if (dia_collation_find(column->collation, &collation) &&
 		collation.charset != DIA_CHARSET_BINARY)
-		(void)dia_buf_printf(
-			out, "_%s ", dia_charset_name((enum dia_charset)collation.charset));
+		(void)dia_buf_printf(out, "_%s ",
+			dia_charset_name((enum dia_charset)collation.charset));
 	add_hex(text, out);
 }
 
@@ -40,10 +41,12 @@ static enum dia_rc content_literal(
 	struct dia_buf plain = {0};
 	enum dia_rc rc;
 
-	/* Only compressed and padded values are put together first; the rest is in place. */
+	/* Only compressed and padded values are put together first; the rest is in place.
+	 */
 	if (column->type != DIA_TYPE_VARCHAR_COMPRESSED &&
 		column->type != DIA_TYPE_BLOB_COMPRESSED &&
-		!(column->type == DIA_TYPE_STRING && column->collation == DIA_COLLATION_BINARY)) {
+		!(column->type == DIA_TYPE_STRING &&
+			column->collation == DIA_COLLATION_BINARY)) {
 		add_text(column, dia_value_bytes(column, packed), out);
 		return out->failed ? DIA_E_NOMEM : DIA_OK;
 	}
@@ -54,8 +57,9 @@ static enum dia_rc content_literal(
 	return rc == DIA_OK && out->failed ? DIA_E_NOMEM : rc;
 }
 
-/* Seventeen digits and an exponent: a DOUBLE literal that reads back as the same number. The
- * server compares a FLOAT column as the double it widens to, so it needs them as well. */
+/* Seventeen digits and an exponent: a DOUBLE literal that reads back as the same number.
+ * The server compares a FLOAT column as the double it widens to, so it needs them as
+ * well. */
 static enum dia_rc double_literal(double v, struct dia_buf *out)
 {
 	if (isnan(v) || isinf(v))
@@ -63,7 +67,8 @@ static enum dia_rc double_literal(double v, struct dia_buf *out)
 	return dia_buf_printf(out, "%.16e", v);
 }
 
-static enum dia_rc enum_literal(const struct dia_column *column, uint64_t v, struct dia_buf *out)
+static enum dia_rc enum_literal(
+	const struct dia_column *column, uint64_t v, struct dia_buf *out)
 {
 	/* 0 is the empty error value, which a number names without doubt. */
 	if (v == 0 || v > column->value_count)
@@ -73,8 +78,8 @@ static enum dia_rc enum_literal(const struct dia_column *column, uint64_t v, str
 }
 
 /* By name: beyond 63 members a number does not compare as it should. */
-static enum dia_rc set_literal(
-	const struct dia_column *column, const struct dia_value *value, struct dia_buf *out)
+static enum dia_rc set_literal(const struct dia_column *column,
+	const struct dia_value *value, struct dia_buf *out)
 {
 	uint64_t v = dia_value_uint_le(value->packed);
 	struct dia_buf names = {0};
@@ -90,8 +95,8 @@ static enum dia_rc set_literal(
 	return rc == DIA_OK && out->failed ? DIA_E_NOMEM : rc;
 }
 
-static enum dia_rc quoted(
-	const struct dia_column *column, const struct dia_value *value, struct dia_buf *out)
+static enum dia_rc quoted(const struct dia_column *column, const struct dia_value *value,
+	struct dia_buf *out)
 {
 	(void)dia_buf_add_u8(out, '\'');
 	if (!dia_temporal_text(column, value->packed, out))
@@ -99,8 +104,8 @@ static enum dia_rc quoted(
 	return dia_buf_add_u8(out, '\'');
 }
 
-enum dia_rc dia_value_literal(
-	const struct dia_column *column, const struct dia_value *value, struct dia_buf *out)
+enum dia_rc dia_value_literal(const struct dia_column *column,
+	const struct dia_value *value, struct dia_buf *out)
 {
 	bool is_binary;
 	enum dia_rc rc;
@@ -127,8 +132,8 @@ enum dia_rc dia_value_literal(
 	case DIA_TYPE_DOUBLE:
 		return double_literal(dia_value_double(value->packed), out);
 	case DIA_TYPE_BIT:
-		return dia_buf_printf(
-			out, "%llu", (unsigned long long)dia_value_uint_be(value->packed));
+		return dia_buf_printf(out, "%llu",
+			(unsigned long long)dia_value_uint_be(value->packed));
 	case DIA_TYPE_ENUM:
 		return enum_literal(column, dia_value_uint_le(value->packed), out);
 	case DIA_TYPE_SET:

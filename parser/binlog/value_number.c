@@ -7,7 +7,7 @@
 
 enum {
 	DIGITS_PER_GROUP = 9, /* of DECIMAL, in four bytes */
-	FLOAT_DIGITS = 6,     /* the server prints that many of a FLOAT, round trip or not */
+	FLOAT_DIGITS = 6, /* the server prints that many of a FLOAT, round trip or not */
 	DOUBLE_DIGITS_SURE = 15,
 	DOUBLE_DIGITS_MAX = 17,
 	PLAIN_EXPONENT_MAX = 15, /* beyond that many places the server writes 1e16 */
@@ -19,13 +19,16 @@ size_t dia_decimal_len(uint16_t meta)
 {
 	unsigned scale = meta & 0xff, whole = (unsigned)(meta >> 8) - scale;
 
-	return (size_t)whole / DIGITS_PER_GROUP * 4 + group_bytes[whole % DIGITS_PER_GROUP] +
-		(size_t)scale / DIGITS_PER_GROUP * 4 + group_bytes[scale % DIGITS_PER_GROUP];
+	return (size_t)whole / DIGITS_PER_GROUP * 4 +
+	       group_bytes[whole % DIGITS_PER_GROUP] +
+	       (size_t)scale / DIGITS_PER_GROUP * 4 +
+	       group_bytes[scale % DIGITS_PER_GROUP];
 }
 
 struct decimal_reader {
 	const uint8_t *at;
-	uint8_t first, flip; /* the sign bit is turned in the first byte, a negative in all */
+	uint8_t first,
+		flip; /* the sign bit is turned in the first byte, a negative in all */
 	char digits[128];
 	size_t count;
 };
@@ -78,7 +81,8 @@ void dia_decimal_text(uint16_t meta, struct dia_slice packed, struct dia_buf *ou
 	}
 }
 
-/* Significant digits (no trailing zeros) and the place of the point: 0.d1d2… * 10^point. */
+/* Significant digits (no trailing zeros) and the place of the point: 0.d1d2… * 10^point.
+ */
 struct decimal_digits {
 	char at[DOUBLE_DIGITS_MAX + 1];
 	int count;
@@ -101,7 +105,8 @@ static void split_digits(double v, int digits, struct decimal_digits *ret)
 		ret->count--;
 }
 
-/* The layout of the server's number printing: plain while the point is within 15 places. */
+/* The layout of the server's number printing: plain while the point is within 15 places.
+ */
 static void add_digits(const struct decimal_digits *d, struct dia_buf *out)
 {
 	size_t count = (size_t)d->count;

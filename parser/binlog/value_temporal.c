@@ -1,4 +1,5 @@
-/* parser/binlog/value_temporal.c - dates and times, in the formats before and since 5.6. */
+/* parser/binlog/value_temporal.c - dates and times, in the formats before and since 5.6.
+ */
 #include "parser/binlog/value.h"
 
 struct civil {
@@ -12,12 +13,12 @@ static void add_date(const struct civil *t, struct dia_buf *out)
 
 static void add_datetime(const struct civil *t, struct dia_buf *out)
 {
-	(void)dia_buf_printf(out, "%04u-%02u-%02u %02u:%02u:%02u", t->year, t->month, t->day,
-		t->hour, t->minute, t->second);
+	(void)dia_buf_printf(out, "%04u-%02u-%02u %02u:%02u:%02u", t->year, t->month,
+		t->day, t->hour, t->minute, t->second);
 }
 
-/* A fraction is kept in whole bytes, so in an even number of digits: 1 and 2 in hundredths,
- * 3 and 4 in 1/10,000, 5 and 6 in microseconds. */
+/* A fraction is kept in whole bytes, so in an even number of digits: 1 and 2 in
+ * hundredths, 3 and 4 in 1/10,000, 5 and 6 in microseconds. */
 static void add_fraction(uint32_t fraction, unsigned digits, struct dia_buf *out)
 {
 	if (digits == 0)
@@ -36,8 +37,8 @@ static uint64_t be(const uint8_t *p, size_t n)
 	return v;
 }
 
-/* Seconds since 1970 to a date in UTC (days to civil, proleptic Gregorian, eras of 400 years
- * that start on 1 March). Zero is the server's zero timestamp. */
+/* Seconds since 1970 to a date in UTC (days to civil, proleptic Gregorian, eras of 400
+ * years that start on 1 March). Zero is the server's zero timestamp. */
 static struct civil civil_of(uint32_t seconds)
 {
 	uint32_t days = seconds / 86400, rest = seconds % 86400;
@@ -46,7 +47,8 @@ static struct civil civil_of(uint32_t seconds)
 	uint32_t year = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
 	uint32_t of_year = of_era - (365 * year + year / 4 - year / 100);
 	uint32_t shifted = (5 * of_year + 2) / 153;
-	struct civil t = {.hour = rest / 3600, .minute = rest / 60 % 60, .second = rest % 60};
+	struct civil t = {
+		.hour = rest / 3600, .minute = rest / 60 % 60, .second = rest % 60};
 
 	if (seconds == 0)
 		return (struct civil){0};
@@ -84,7 +86,8 @@ static void datetime2_text(unsigned digits, struct dia_slice packed, struct dia_
 	add_fraction((uint32_t)be(packed.data + 5, packed.len - 5), digits, out);
 }
 
-static void add_time(bool negative, unsigned h, unsigned m, unsigned s, struct dia_buf *out)
+static void add_time(
+	bool negative, unsigned h, unsigned m, unsigned s, struct dia_buf *out)
 {
 	(void)dia_buf_printf(out, "%s%02u:%02u:%02u", negative ? "-" : "", h, m, s);
 }

@@ -1,4 +1,5 @@
-/* parser/binlog/value_text.c - values as the text protocol prints them; see row_image.h. */
+/* parser/binlog/value_text.c - values as the text protocol prints them; see row_image.h.
+ */
 #include "parser/binlog/collation.h"
 #include "parser/binlog/value.h"
 
@@ -68,7 +69,8 @@ bool dia_column_is_text(const struct dia_column *column)
 	case DIA_TYPE_LONG_BLOB:
 	case DIA_TYPE_BLOB:
 	case DIA_TYPE_BLOB_COMPRESSED:
-		return column->collation != DIA_COLLATION_BINARY && column->collation != 0;
+		return column->collation != DIA_COLLATION_BINARY &&
+		       column->collation != 0;
 	default:
 		return false;
 	}
@@ -109,7 +111,8 @@ static enum dia_rc uncompress_column(struct dia_slice in, struct dia_buf *out)
 	if ((head & COMPRESSED_METHOD) != COMPRESSED_ZLIB)
 		return DIA_E_PROTOCOL;
 	plain_len = dia_value_uint_be(dia_cursor_slice(&c, head & COMPRESSED_LEN_BYTES));
-	if (c.bad || plain_len > UINT32_MAX || plain_len > in.len * (uint64_t)DEFLATE_RATIO_MAX)
+	if (c.bad || plain_len > UINT32_MAX ||
+		plain_len > in.len * (uint64_t)DEFLATE_RATIO_MAX)
 		return DIA_E_PROTOCOL;
 	return inflate_column(dia_slice_of(c.at, dia_cursor_left(&c)),
 		(head & COMPRESSED_RAW_DEFLATE) != 0, (size_t)plain_len, out);
@@ -125,7 +128,8 @@ enum dia_rc dia_value_content(
 		return uncompress_column(bytes, out);
 	(void)dia_buf_add_slice(out, bytes);
 	/* The event drops trailing zero bytes of BINARY(n), UUID and INET6. */
-	if (column->type == DIA_TYPE_STRING && column->collation == DIA_COLLATION_BINARY) {
+	if (column->type == DIA_TYPE_STRING &&
+		column->collation == DIA_COLLATION_BINARY) {
 		for (size_t i = bytes.len; i < column->meta; i++)
 			(void)dia_buf_add_u8(out, 0);
 	}
@@ -196,8 +200,8 @@ enum dia_rc dia_value_int(
 	return DIA_OK;
 }
 
-static enum dia_rc int_text(
-	const struct dia_column *column, const struct dia_value *value, struct dia_buf *out)
+static enum dia_rc int_text(const struct dia_column *column,
+	const struct dia_value *value, struct dia_buf *out)
 {
 	int64_t v = 0;
 	enum dia_rc rc = dia_value_int(column, value, &v);

@@ -1,17 +1,16 @@
 /*
- * tests/e2e/row_dump.c - decode a real server's binlog and print it for test_row_images.py.
+ * tests/e2e/row_dump.c - decode a real server's binlog and print it for
+ * test_row_images.py.
  *
  * usage: row_dump SOCKET BINLOG_FILE POSITION [VERSION]
  *
- * Reads to the end of the binlog, one line per thing, fields parted by blanks, bytes in hex:
- *   ROW kind db table         kind 1 insert, 2 update, 3 delete
- *   V image name form text literal    image b|a; form N null, T text, B bytes
- *   KEY image key             canonical key (images of tables with one)
- *   JSON image object
- *   QUERY sql
- *   FORMAT statement          BINLOG statement with a Format_description event for VERSION
- *   BINLOG statement          the transaction's rows, written anew, full before images
- *   BINLOGKEY statement       the same with key-only before images
+ * Reads to the end of the binlog, one line per thing, fields parted by blanks, bytes in
+ * hex: ROW kind db table         kind 1 insert, 2 update, 3 delete V image name form text
+ * literal    image b|a; form N null, T text, B bytes KEY image key             canonical
+ * key (images of tables with one) JSON image object QUERY sql FORMAT statement BINLOG
+ * statement with a Format_description event for VERSION BINLOG statement          the
+ * transaction's rows, written anew, full before images BINLOGKEY statement       the same
+ * with key-only before images
  */
 #include "parser/binlog/binlog_statement.h"
 #include "parser/binlog/row_image.h"
@@ -75,7 +74,8 @@ static enum dia_rc weigh(
 		"SELECT CHARACTER_SET_NAME, FULL_COLLATION_NAME FROM information_schema."
 		"COLLATION_CHARACTER_SET_APPLICABILITY WHERE ID = %u",
 		collation);
-	check(mysql_real_query(d->weigh, (const char *)sql.data, sql.len) == 0, "collation");
+	check(mysql_real_query(d->weigh, (const char *)sql.data, sql.len) == 0,
+		"collation");
 	res = mysql_store_result(d->weigh);
 	row = res == NULL ? NULL : mysql_fetch_row(res);
 	check(row != NULL, "collation not found");
@@ -134,8 +134,8 @@ static void on_table_map(struct dump *d, const struct dia_event *ev)
 		die("a Table_map that cannot be parsed");
 }
 
-static void print_image(struct dump *d, const struct dia_table *t, char which,
-	struct dia_slice image)
+static void print_image(
+	struct dump *d, const struct dia_table *t, char which, struct dia_slice image)
 {
 	struct dia_buf text = {0}, literal = {0};
 
@@ -145,9 +145,11 @@ static void print_image(struct dump *d, const struct dia_table *t, char which,
 
 		dia_buf_reset(&text);
 		dia_buf_reset(&literal);
-		check(dia_value_text(&t->columns[i], &d->values[i], &text, &is_binary) == DIA_OK,
+		check(dia_value_text(&t->columns[i], &d->values[i], &text, &is_binary) ==
+				DIA_OK,
 			"text");
-		check(dia_value_literal(&t->columns[i], &d->values[i], &literal) == DIA_OK,
+		check(dia_value_literal(&t->columns[i], &d->values[i], &literal) ==
+				DIA_OK,
 			"literal");
 		printf("V %c %.*s %c ", which, (int)t->columns[i].name.len,
 			(const char *)t->columns[i].name.data,
@@ -181,13 +183,14 @@ static void write_row(struct dump *d, struct known *k, const struct dia_row *row
 
 	if (k->written_as == 0) {
 		k->written_as = ++d->next_id;
-		check(dia_table_map_write(&d->maps, &k->table, k->written_as) == DIA_OK, "map");
+		check(dia_table_map_write(&d->maps, &k->table, k->written_as) == DIA_OK,
+			"map");
 	}
 	for (int key_only = 0; key_only < 2; key_only++) {
 		struct dia_buf *out = key_only ? &d->key_rows : &d->rows;
 
-		check(dia_rows_writer_begin(&w, out, &k->table, k->written_as, row->kind, 0,
-			      key_only && k->table.pk_count > 0) == DIA_OK,
+		check(dia_rows_writer_begin(&w, out, &k->table, k->written_as, row->kind,
+			      0, key_only && k->table.pk_count > 0) == DIA_OK,
 			"begin");
 		check(dia_rows_writer_row(&w, row->before, row->after) == DIA_OK, "row");
 		check(dia_rows_writer_end(&w) == DIA_OK, "end");
@@ -293,7 +296,8 @@ static void on_event(struct dump *d, struct dia_slice raw)
 		"uncompress");
 	if (plain.type == DIA_EVENT_TABLE_MAP)
 		on_table_map(d, &plain);
-	else if (plain.type >= DIA_EVENT_WRITE_ROWS_V1 && plain.type <= DIA_EVENT_DELETE_ROWS_V1)
+	else if (plain.type >= DIA_EVENT_WRITE_ROWS_V1 &&
+		 plain.type <= DIA_EVENT_DELETE_ROWS_V1)
 		on_rows(d, &plain);
 	else if (plain.type == DIA_EVENT_QUERY)
 		on_query(d, &plain);
@@ -345,13 +349,15 @@ int main(int argc, char **argv)
 	(void)mariadb_rpl_optionsv(rpl, MARIADB_RPL_START, strtoul(argv[3], NULL, 10));
 	(void)mariadb_rpl_optionsv(rpl, MARIADB_RPL_SERVER_ID, 4242U);
 	(void)mariadb_rpl_optionsv(rpl, MARIADB_RPL_FLAGS,
-		(unsigned)(MARIADB_RPL_BINLOG_DUMP_NON_BLOCK | MARIADB_RPL_BINLOG_SEND_ANNOTATE_ROWS));
+		(unsigned)(MARIADB_RPL_BINLOG_DUMP_NON_BLOCK |
+			   MARIADB_RPL_BINLOG_SEND_ANNOTATE_ROWS));
 	if (mariadb_rpl_open(rpl) != 0)
 		die(mysql_error(m));
 	while ((ev = mariadb_rpl_fetch(rpl, ev)) != NULL) {
 		/* The packet: its first byte says OK, then comes the event. */
 		if (ev->raw_data != NULL && ev->raw_data_size > 1)
-			on_event(&d, dia_slice_of(ev->raw_data + 1, ev->raw_data_size - 1));
+			on_event(&d,
+				dia_slice_of(ev->raw_data + 1, ev->raw_data_size - 1));
 	}
 	if (mysql_errno(m) != 0)
 		die(mysql_error(m));

@@ -1,8 +1,8 @@
 /*
  * tests/fuzz/fuzz_binlog_event.c - any bytes as a run of binlog events, without checksum.
  *
- * Beyond not crashing: what is borrowed lies inside the event, and a compressed event's plain
- * form keeps the limit and parses as an event of its own.
+ * Beyond not crashing: what is borrowed lies inside the event, and a compressed event's
+ * plain form keeps the limit and parses as an event of its own.
  */
 #include "parser/binlog/table_map.h"
 
@@ -22,7 +22,8 @@ static void inside(struct dia_slice part, struct dia_slice whole)
 {
 	if (part.len == 0)
 		return;
-	require(part.data >= whole.data && part.data + part.len <= whole.data + whole.len);
+	require(part.data >= whole.data &&
+		part.data + part.len <= whole.data + whole.len);
 }
 
 static void on_query(const struct dia_event *ev)
@@ -89,7 +90,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		inside(ev.raw, in);
 		on_event(&ev);
 		dia_buf_reset(&plain_bytes);
-		if (dia_event_uncompress(&ev, PLAIN_MAX, &plain_bytes, &plain) == DIA_PARSE_OK &&
+		if (dia_event_uncompress(&ev, PLAIN_MAX, &plain_bytes, &plain) ==
+				DIA_PARSE_OK &&
 			plain.type != ev.type) {
 			require(plain.raw.len <= ev.raw.len + PLAIN_MAX);
 			on_event(&plain);

@@ -1,8 +1,8 @@
 /*
  * tests/fuzz/fuzz_binlog_rows.c - a Table_map event, then a Rows event for that table.
  *
- * Every row is split, printed, keyed and written again. What was written must read back as
- * the same images; splitting must agree with walking.
+ * Every row is split, printed, keyed and written again. What was written must read back
+ * as the same images; splitting must agree with walking.
  */
 #include "parser/binlog/row_image.h"
 
@@ -18,13 +18,15 @@ static void require(bool ok)
 		abort();
 }
 
-static enum dia_rc weigh(void *ctx, uint16_t collation, struct dia_slice text, struct dia_buf *out)
+static enum dia_rc weigh(
+	void *ctx, uint16_t collation, struct dia_slice text, struct dia_buf *out)
 {
 	(void)ctx, (void)collation;
 	return dia_buf_add_slice(out, text);
 }
 
-static void print_image(const struct dia_table *table, struct dia_slice image, struct dia_buf *out)
+static void print_image(
+	const struct dia_table *table, struct dia_slice image, struct dia_buf *out)
 {
 	struct dia_value *values = calloc(table->column_count, sizeof(*values));
 
@@ -48,7 +50,8 @@ static void print_image(const struct dia_table *table, struct dia_slice image, s
 	free(values);
 }
 
-static void write_again(const struct dia_table *table, const struct dia_row *row, struct dia_buf *out)
+static void write_again(
+	const struct dia_table *table, const struct dia_row *row, struct dia_buf *out)
 {
 	struct dia_rows_writer w;
 	struct dia_rows_iter it;
@@ -58,7 +61,8 @@ static void write_again(const struct dia_table *table, const struct dia_row *row
 
 	dia_buf_reset(out);
 	if (table->pk_count > 0) {
-		require(dia_rows_writer_begin(&w, out, table, 1, row->kind, 0, true) == DIA_OK);
+		require(dia_rows_writer_begin(&w, out, table, 1, row->kind, 0, true) ==
+			DIA_OK);
 		(void)!dia_rows_writer_row(&w, row->before, row->after);
 		require(dia_rows_writer_end(&w) == DIA_OK);
 	}
@@ -70,7 +74,8 @@ static void write_again(const struct dia_table *table, const struct dia_row *row
 	require(dia_rows_head_parse(&ev, &head) == DIA_PARSE_OK);
 	require(dia_rows_iter_init(&it, &head, table) == DIA_PARSE_OK);
 	require(dia_rows_next(&it, &back) == DIA_PARSE_OK);
-	require(dia_slice_eq(back.before, row->before) && dia_slice_eq(back.after, row->after));
+	require(dia_slice_eq(back.before, row->before) &&
+		dia_slice_eq(back.after, row->after));
 	require(dia_rows_next(&it, &back) == DIA_PARSE_MORE);
 }
 
@@ -107,7 +112,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		in.data += map.event_len;
 		in.len -= map.event_len;
 		if (dia_event_parse(in, false, &rows) == DIA_PARSE_OK &&
-			dia_event_uncompress(&rows, PLAIN_MAX, &plain_bytes, &plain) == DIA_PARSE_OK)
+			dia_event_uncompress(&rows, PLAIN_MAX, &plain_bytes, &plain) ==
+				DIA_PARSE_OK)
 			walk(&plain, &table);
 	}
 	dia_buf_fini(&plain_bytes);
