@@ -209,10 +209,12 @@ show_difference() {
 start_mariadb() {
 	local dc=$1 d=$dir/$1 user i
 	user=$(id -un)
-	mkdir -p "$d/data" "$d/state"
+	# A temporary directory of its own: a starting server removes what it takes for
+	# leftovers, another server's temporary tables in a shared one among them.
+	mkdir -p "$d/data" "$d/state" "$d/tmp"
 	if [ "$(id -u)" -eq 0 ]; then
 		user=mysql
-		chown mysql "$d" "$d/data"
+		chown mysql "$d" "$d/data" "$d/tmp"
 	fi
 	cat >"$d/my.cnf" <<CNF
 # What diarchy needs of a server (\`diarchy check\` says so too), then what keeps this one small.
@@ -227,6 +229,7 @@ auto_increment_offset    = ${id[$dc]}
 max_allowed_packet       = 128M
 
 datadir      = $d/data
+tmpdir       = $d/tmp
 socket       = $d/mysqld.sock
 pid_file     = $d/mysqld.pid
 bind_address = 127.0.0.1
@@ -238,7 +241,7 @@ innodb_buffer_pool_size = 64M
 performance_schema      = OFF
 innodb_use_native_aio   = 0
 CNF
-	mariadb-install-db --no-defaults --user="$user" --datadir="$d/data" --skip-test-db \
+	TMPDIR=$d/tmp mariadb-install-db --no-defaults --user="$user" --datadir="$d/data" --skip-test-db \
 		--auth-root-authentication-method=normal --skip-name-resolve \
 		>"$d/install.log" 2>&1 || { cat "$d/install.log" >&2; fail "no data directory for $dc"; }
 	setsid mariadbd --defaults-file="$d/my.cnf" >>"$d/mariadb.log" 2>&1 </dev/null &
@@ -352,10 +355,10 @@ for dc in east west; do
 			as_root $dc "SELECT * FROM diarchy.conflicts" 2>&1)"
 		sleep 0.05
 	done
-	as_root $dc "SELECT CONCAT_WS('\n', CONCAT(db_name, '.', table_name, ' ', row_key, ': ', type,
-			', policy ', policy, ', verdict ', verdict),
-		CONCAT('  ', IF(local_origin = 1, 'east', 'west'), ' wrote ', local_image),
-		CONCAT('  ', IF(remote_origin = 1, 'east', 'west'), ' wrote ', remote_image))
+	as_root $dc "SELECT CONCAT_WS('\n', CONCAT(db_name, '.', table_name, ' ', row_key, ' ', type,
+			', policy ', policy, ', verdict ', verdict, ': ', reason),
+		CONCAT('  ', ELT(local_origin, 'east', 'west'), ' wrote ', local_image),
+		CONCAT('  ', ELT(remote_origin, 'east', 'west'), ' wrote ', remote_image))
 		FROM diarchy.conflicts" | sed "s/^/    $dc: /"
 	as_root $dc "SELECT local_image, remote_image FROM diarchy.conflicts" | grep -q '10\.90' ||
 		fail "$dc's conflict record does not hold the losing price 10.90"

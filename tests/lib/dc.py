@@ -215,15 +215,17 @@ def _template():
             return final
         work = run_dir() / "template.new"
         shutil.rmtree(work, ignore_errors=True)
-        work.mkdir()
-        if os.getuid() == 0:
-            shutil.chown(work, _server_user(), _server_user())
+        tmp = run_dir() / "template.tmp"
+        for folder in (work, tmp):
+            folder.mkdir(exist_ok=True)
+            if os.getuid() == 0:
+                shutil.chown(folder, _server_user(), _server_user())
         done = subprocess.run(
             ["mariadb-install-db", "--no-defaults", "--user=" + _server_user(),
              "--datadir=%s" % work, "--auth-root-authentication-method=normal",
              "--skip-test-db", "--skip-name-resolve"],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True)
+            text=True, env=dict(os.environ, TMPDIR=str(tmp)))
         if done.returncode != 0:
             raise RuntimeError("mariadb-install-db failed:\n" + done.stdout)
         work.rename(final)
@@ -258,12 +260,18 @@ class MariaDB(Process):
         self.server_id = server_id
         self.options = dict(self.DEFAULTS)
         self.options.update(options or {})
+        # Not shared: a starting server removes other servers' temporary tables from it.
+        self.tmpdir = base / "tmp"
+        self.tmpdir.mkdir(exist_ok=True)
+        if os.getuid() == 0:
+            shutil.chown(self.tmpdir, _server_user(), _server_user())
         if fresh:
             subprocess.run(["cp", "-a", str(_template()), str(self.datadir)], check=True)
 
     def start(self, timeout=60):
         argv = ["mariadbd", "--no-defaults", "--user=" + _server_user(),
-                "--datadir=%s" % self.datadir, "--port=%d" % self.port,
+                "--datadir=%s" % self.datadir, "--tmpdir=%s" % self.tmpdir,
+                "--port=%d" % self.port,
                 "--socket=%s" % self.socket, "--pid-file=%s" % (self.datadir / "pid"),
                 "--server-id=%d" % self.server_id]
         for key, value in self.options.items():
