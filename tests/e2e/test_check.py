@@ -322,3 +322,59 @@ def test_no_connection_is_a_finding(server):
     found = check()
     assert [f["id"] for f in worst(found)] == ["connect"]
     assert "/nonexistent.sock" in found[0]["what"] and "server runs" in found[0]["what"]
+
+
+def test_run_prepares_once_and_leaves_no_trace_after(server):
+    """The schema is made under the bookkeeping ids; a second start writes nothing."""
+    server.sql("SET GLOBAL auto_increment_increment=1", "DROP DATABASE IF EXISTS diarchy")
+    proxy = Checker(server).proxy
+    positions = []
+    for _ in range(2):
+        proxy.start(ready=False)
+        dc.wait_until(lambda: proxy.http("/status")[0] == 200 and
+                      server.one("SELECT value FROM diarchy.meta WHERE name='schema_version'") and
+                      server.one("SELECT COUNT(*) FROM information_schema.PROCESSLIST "
+                                 "WHERE COMMAND='Binlog Dump'"), what="diarchy capturing")
+        proxy.stop()
+        positions.append(server.one("SELECT @@gtid_binlog_pos"))
+    assert positions[0] == positions[1]
+    assert re.search(r"\b%d-%d-\d+" % (RESERVED, RESERVED), positions[0])
+    assert server.one("SELECT @@global.auto_increment_increment") == 2
+    tables = [r["TABLE_NAME"] for r in server.sql(
+        "SELECT TABLE_NAME, ENGINE, TABLE_COLLATION FROM information_schema.TABLES "
+        "WHERE TABLE_SCHEMA='diarchy' AND ENGINE='InnoDB' AND TABLE_COLLATION LIKE 'utf8mb4%' "
+        "ORDER BY 1")]
+    assert tables == ["applied", "conflicts", "meta"]
+    # Every event of it has the ids that capture does not ship.
+    log = server.sql("SHOW MASTER STATUS")[0]["File"]
+    own = [r for r in server.sql("SHOW BINLOG EVENTS IN '%s'" % log) if "diarchy." in r["Info"] and
+           r["Info"].startswith(("CREATE", "table_id"))]
+    assert len(own) >= 4 and all(r["Server_id"] == RESERVED for r in own), own
+
+
+def test_run_refuses_what_check_calls_fatal(server):
+    server.sql("SET GLOBAL binlog_row_image=MINIMAL")
+    proxy = Checker(server).proxy
+    try:
+        proxy.start(ready=False)
+        dc.wait_until(lambda: proxy.exited() is not None, what="diarchy to refuse")
+        assert proxy.exited() != 0
+        assert "binlog_row_image" in proxy.log_text() and "SET GLOBAL" in proxy.log_text()
+    finally:
+        server.sql("SET GLOBAL binlog_row_image=FULL")
+        proxy.kill()
+
+
+def test_tables_of_a_newer_diarchy_are_left_alone(server):
+    server.sql("CREATE DATABASE IF NOT EXISTS diarchy",
+               "CREATE TABLE IF NOT EXISTS diarchy.meta (name VARCHAR(64) PRIMARY KEY, value TEXT)",
+               "REPLACE INTO diarchy.meta VALUES ('schema_version', '99')")
+    proxy = Checker(server).proxy
+    try:
+        proxy.start(ready=False)
+        dc.wait_until(lambda: "version 99" in proxy.log_text(), what="the reason in the log")
+        dc.wait_until(lambda: proxy.exited() is not None, what="diarchy to refuse")
+        assert proxy.exited() != 0
+    finally:
+        server.sql("DROP DATABASE diarchy")
+        proxy.kill()
