@@ -383,6 +383,69 @@ static void test_key_only(void **state)
 	dia_arena_fini(&f.arena);
 }
 
+/* Nulls are counted over the key's columns, not over the table's 36. */
+static void test_key_only_of_many_columns(void **state)
+{
+	static const uint8_t want[] = {
+		36, 1, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+	struct fixture f;
+	struct dia_rows_writer w;
+	struct dia_buf out = {0};
+
+	(void)state;
+	fixture_init(&f, "map_all", "delete_all");
+	assert_int_equal(
+		dia_rows_writer_begin(&w, &out, &f.table, 1, DIA_ROW_DELETE, 0, true),
+		DIA_OK);
+	assert_int_equal(
+		dia_rows_writer_row(&w, f.row.before, dia_slice_of(NULL, 0)), DIA_OK);
+	assert_int_equal(dia_rows_writer_end(&w), DIA_OK);
+	assert_int_equal(out.len, DIA_EVENT_HEADER_LEN + 8 + sizeof(want));
+	assert_memory_equal(out.data + DIA_EVENT_HEADER_LEN + 8, want, sizeof(want));
+	dia_buf_fini(&out);
+	dia_arena_fini(&f.arena);
+}
+
+/* Lengths at the edges where another byte of prefix begins. */
+static void test_value_lengths(void **state)
+{
+	static const struct {
+		uint8_t type;
+		uint16_t meta;
+		size_t len; /* of the packed value in `bytes` */
+	} cases[] = {
+		{DIA_TYPE_VARCHAR, 255, 1 + 3},
+		{DIA_TYPE_VARCHAR, 256, 2 + 3},
+		{DIA_TYPE_STRING, 255, 1 + 3},
+		{DIA_TYPE_STRING, 256, 2 + 3},
+		{DIA_TYPE_BLOB, 1, 1 + 3},
+		{DIA_TYPE_BLOB, 4, 4 + 3},
+		{DIA_TYPE_BIT, 0 << 8 | 1, 1},
+		{DIA_TYPE_BIT, 1 << 8 | 0, 1},
+		{DIA_TYPE_BIT, 8 << 8 | 0, 8},
+		{DIA_TYPE_TIME2, 0, 3},
+		{DIA_TYPE_TIME2, 1, 4},
+		{DIA_TYPE_TIME2, 6, 6},
+		{DIA_TYPE_DATETIME2, 3, 7},
+		{DIA_TYPE_TIMESTAMP2, 5, 7},
+		{DIA_TYPE_NEWDECIMAL, 65 << 8 | 30, 30},
+		{DIA_TYPE_NEWDECIMAL, 1 << 8 | 0, 1},
+		{DIA_TYPE_SET, 8, 8},
+	};
+	static const uint8_t bytes[32] = {3};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct dia_column column = {.type = cases[i].type, .meta = cases[i].meta};
+		struct dia_cursor c = dia_cursor_of(dia_slice_of(bytes, sizeof(bytes)));
+
+		assert_int_equal(dia_value_take(&column, &c).len, cases[i].len);
+		c = dia_cursor_of(dia_slice_of(bytes, cases[i].len - 1));
+		assert_int_equal(dia_value_take(&column, &c).len, 0);
+		assert_true(c.bad);
+	}
+}
+
 /* Keys of one text under a collation. */
 static void key_of(uint16_t collation, uint32_t prefix, const char *text,
 	dia_weigh_cb weigh, void *ctx, struct dia_buf *out)
@@ -478,6 +541,33 @@ static void test_weighed_keys(void **state)
 	key_of(45, 0, "e", weigh_as_e, &asked, &b);
 	assert_int_equal(asked, 1);
 	assert_true(dia_slice_eq(dia_buf_slice(&a), dia_buf_slice(&b)));
+	dia_buf_fini(&a);
+	dia_buf_fini(&b);
+}
+
+static enum dia_rc weigh_in_levels(
+	void *ctx, uint16_t collation, struct dia_slice text, struct dia_buf *out)
+{
+	(void)ctx, (void)collation;
+	/* As the server weighs a and å under utf8mb4_uca1400_ai_cs, which are equal
+	 * there. */
+	if (text.len == 1)
+		return dia_buf_add(out, "\x20\x75\x00\x02", 4);
+	return dia_buf_add(out, "\x20\x75\x00\x02\x00\x02", 6);
+}
+
+static void test_levels_of_weights(void **state)
+{
+	struct dia_buf a = {0}, b = {0};
+
+	(void)state;
+	key_of(2305, 0, "a", weigh_in_levels, NULL, &a);
+	key_of(2305, 0, "\xc3\xa5", weigh_in_levels, NULL, &b);
+	assert_true(dia_slice_eq(dia_buf_slice(&a), dia_buf_slice(&b)));
+	/* NOPAD compares what is there. */
+	key_of(2309, 0, "a", weigh_in_levels, NULL, &a);
+	key_of(2309, 0, "\xc3\xa5", weigh_in_levels, NULL, &b);
+	assert_false(dia_slice_eq(dia_buf_slice(&a), dia_buf_slice(&b)));
 	dia_buf_fini(&a);
 	dia_buf_fini(&b);
 }
@@ -579,7 +669,10 @@ int main(void)
 		cmocka_unit_test(test_ints),
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_key_only),
+		cmocka_unit_test(test_key_only_of_many_columns),
+		cmocka_unit_test(test_value_lengths),
 		cmocka_unit_test(test_text_keys),
+		cmocka_unit_test(test_levels_of_weights),
 		cmocka_unit_test(test_weighed_keys),
 		cmocka_unit_test(test_weighing_may_fail),
 		cmocka_unit_test(test_key_layout),
