@@ -69,7 +69,10 @@ void check_commit(struct world *w, struct dc *d, int origin, struct session *s)
 						 : "not a conflict but called one");
 		}
 	}
-	if (w->breaks == 0 && s->surprised)
+	/* With a third DC a row may be behind the rule for a moment (see check_table),
+	 * and be written upon in that state: the images then differ, the outcome does
+	 * not. */
+	if (w->breaks == 0 && w->dc_count == 2 && s->surprised)
 		sim_fail(w,
 			"%c commits %c up to #%lu over a row that its origin had "
 			"not seen",
@@ -90,6 +93,29 @@ static void replay(struct dc *d, int origin, const struct sim_txn *t)
 	}
 }
 
+/* With a third DC a change may give way to one in flight that outstamps it; the table is
+ * then behind the rule until that one commits. */
+static bool outstamped_by_coming(const struct world *w, const struct dc *d, int key)
+{
+	if (w->dc_count == 2)
+		return false;
+	for (int o = 0; o < w->dc_count; o++) {
+		const struct dc *from = &w->dcs[o];
+
+		for (int n = (int)d->checked_mark[o];
+			o != d->index && n < from->journaled; n++) {
+			const struct sim_txn *t = &from->db.txns[n];
+			struct dia_stamp at = {t->txn->head.stamp, sim_dc_id(o)};
+
+			for (int i = 0; i < t->count; i++)
+				if (t->changes[i].key == key &&
+					dia_stamp_cmp(at, d->best[key].at) > 0)
+					return true;
+		}
+	}
+	return false;
+}
+
 /*
  * The rule itself, at every commit and not only at the end, where later writes would have
  * covered a wrong row: the table is the replay in stamp order of the changes this DC has.
@@ -104,10 +130,8 @@ void check_table(struct world *w, struct dc *d, const struct entry *e)
 			replay(d, e->origin, &w->dcs[e->origin].db.txns[n]);
 		d->checked_mark[e->origin] = e->seq;
 	}
-	/* With a third DC a change may give way to one in flight that outstamps it; the
-	 * table is then behind the rule until that one commits. */
-	for (int k = 0; k < w->k.keys && w->dc_count == 2; k++)
-		if (e->rows[k] != d->best[k].image)
+	for (int k = 0; k < w->k.keys; k++)
+		if (e->rows[k] != d->best[k].image && !outstamped_by_coming(w, d, k))
 			sim_fail(w,
 				"key %d at %c is %u after its binlog entry %d, the "
 				"replay "

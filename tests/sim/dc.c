@@ -81,9 +81,12 @@ void dc_start(struct world *w, struct dc *d)
 		if (o == d->index)
 			continue;
 		c.peers[c.peer_count++] = sim_dc_id(o);
-		c.last = dia_hlc_max(c.last, d->db.applied[o].stamp);
-		if (d->db.applied[o].seq > 0 && dia_deps_raise(&c.committed, sim_dc_id(o),
-							d->db.applied[o].seq) != DIA_OK)
+		if ((w->breaks & SIM_BREAK_RESTART_CLOCK) == 0)
+			c.last = dia_hlc_max(c.last, d->db.applied[o].stamp);
+		if (d->db.applied[o].seq > 0 &&
+			(w->breaks & SIM_BREAK_NO_REPLAY_GATE) == 0 &&
+			dia_deps_raise(&c.committed, sim_dc_id(o),
+				d->db.applied[o].seq) != DIA_OK)
 			abort();
 	}
 	if (dia_engine_new(&c, &d->engine) != DIA_OK)
@@ -138,7 +141,7 @@ void dc_crash(struct world *w, struct dc *d)
 			continue;
 		dia_applier_stats(d->appliers[o], &s);
 		db_applier_gone(
-			w, d, o, s.state == DIA_APPLIER_COMMIT && sim_chance(w, 500));
+			w, d, o, s.state == DIA_APPLIER_COMMIT && sim_chance(w, 600));
 		link_cut(w, o, d->index);
 		link_cut(w, d->index, o);
 	}
@@ -249,6 +252,28 @@ bool dc_capture_step(struct world *w, struct dc *d)
 	return true;
 }
 
+/* What happens where it hurts most: clients write between the second look and the commit,
+ * the process dies with the commit under way, or done and unknown to all. True if it
+ * died. */
+static bool worst_places(struct world *w, struct dc *d, int origin)
+{
+	struct dia_applier_stats s;
+
+	dia_applier_stats(d->appliers[origin], &s);
+	if ((s.state == DIA_APPLIER_RECHECK || s.state == DIA_APPLIER_COMMIT) &&
+		sim_chance(w, w->k.pounce)) {
+		int client = (int)sim_rand(w, (uint64_t)w->k.clients);
+
+		for (int n = 0; n < 4; n++)
+			(void)db_client_step(w, d, client);
+	}
+	if ((s.state != DIA_APPLIER_COMMIT && s.state != DIA_APPLIER_COMMITTED) ||
+		!sim_chance(w, w->k.crash_commit))
+		return false;
+	dc_crash(w, d);
+	return true;
+}
+
 bool dc_applier_step(struct world *w, struct dc *d, int origin)
 {
 	struct dia_applier_stats s;
@@ -258,6 +283,8 @@ bool dc_applier_step(struct world *w, struct dc *d, int origin)
 	if (!d->up || d->appliers[origin] == NULL)
 		return false;
 	rc = dia_applier_step(d->appliers[origin], sim_wall_ms(w, d), &wait_ms);
+	if (!w->draining && worst_places(w, d, origin))
+		return true;
 	if (rc == DIA_E_STOPPED) {
 		dia_applier_stats(d->appliers[origin], &s);
 		sim_fail(w, "applier of %c at %c stopped: %s", 'a' + origin,

@@ -16,6 +16,7 @@ void link_cut(struct world *w, int origin, int receiver)
 		l->front = (l->front + 1) % MAX_MSGS;
 	}
 	l->up = false;
+	l->down_until_ms = w->now_ms + sim_rand(w, w->k.outage_ms + 1);
 }
 
 void link_free(struct world *w)
@@ -116,7 +117,7 @@ bool link_step(struct world *w, int origin, int receiver, bool send)
 	if (!w->dcs[origin].up || !w->dcs[receiver].up)
 		return false;
 	if (!l->up) {
-		if (!w->draining && !sim_chance(w, 100))
+		if (!w->draining && (w->now_ms < l->down_until_ms || !sim_chance(w, 200)))
 			return false;
 		connect(w, l, origin, receiver);
 		return true;

@@ -140,6 +140,7 @@ struct msg {
 
 struct link {
 	bool up;
+	uint64_t down_until_ms;
 	uint64_t next_seq;
 	struct dia_deps told; /* by the last watermark */
 	struct msg queue[MAX_MSGS];
@@ -150,7 +151,10 @@ struct knobs {
 	int keys, clients, batch_txns;
 	uint32_t client, capture, applier, send, deliver, chaos; /* weights */
 	uint32_t cut, crash, jump, fault;                        /* per thousand */
-	uint32_t delay_ms, deletes, ddl;
+	uint32_t pounce;       /* clients act between an applier's look and its commit */
+	uint32_t crash_commit; /* while a commit is under way or just done */
+	uint32_t delay_ms, outage_ms, deletes, ddl;
+	int64_t apart_ms; /* the first DC's clock behind the others'; 0: as it comes */
 	uint64_t max_ahead_ms, lock_wait_ms;
 	size_t queue_bytes;
 	int actions;
@@ -218,5 +222,9 @@ void check_table(struct world *w, struct dc *d, const struct entry *e);
 bool check_drained(struct world *w);
 void check_end(struct world *w);
 void check_dump(const struct world *w);
+
+/* Broken beside the engine's rules: a restart forgets the committed marks' stamps, or
+ * (three DCs) does not wait for what the window lacks. */
+enum { SIM_BREAK_RESTART_CLOCK = 1 << 16, SIM_BREAK_NO_REPLAY_GATE = 1 << 17 };
 
 #endif /* DIA_SIM_WORLD_H */
