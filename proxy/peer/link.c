@@ -336,7 +336,8 @@ enum dia_rc dia_link_start(
 	}
 	rc = dia_tls_init(&link->tls, c->secret, c->self, reterr);
 	if (rc == DIA_OK)
-		rc = dia_peer_sock_listen(c->listen, &link->listen_fd, &link->port, reterr);
+		rc = dia_peer_sock_listen(
+			c->listen, &link->listen_fd, &link->port, reterr);
 	if (rc == DIA_OK)
 		rc = start_threads(link, reterr);
 	if (rc == DIA_OK) {

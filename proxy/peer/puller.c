@@ -356,20 +356,28 @@ static enum dia_rc greet(struct puller *p, struct dia_err *reterr)
 	return rc == DIA_OK ? dia_frame_decoder_init(&p->decoder, reterr) : rc;
 }
 
-static void set_pulling(struct puller *p, bool pulling)
+static void set_up(struct puller *p)
 {
 	struct dia_link_stats *stats = &p->peer->stats;
 
 	(void)pthread_mutex_lock(&p->link->lock);
-	stats->pulling = pulling;
-	if (pulling) {
-		stats->connects++;
-		stats->received_seq = p->last_seq;
-		stats->peer_head_seq = p->s.hello.head_seq;
-		p->peer->clock_count = 0;
-		if (!p->sticky)
-			p->peer->pull_error = (struct dia_err){0};
-	}
+	stats->pulling = true;
+	stats->connects++;
+	stats->received_seq = p->last_seq;
+	stats->peer_head_seq = p->s.hello.head_seq;
+	p->peer->clock_count = 0;
+	if (!p->sticky)
+		p->peer->pull_error = (struct dia_err){0};
+	(void)pthread_mutex_unlock(&p->link->lock);
+}
+
+/* Down and why are seen together. */
+static void set_down(struct puller *p, const struct dia_err *err)
+{
+	(void)pthread_mutex_lock(&p->link->lock);
+	p->peer->stats.pulling = false;
+	if (err->rc != DIA_E_STOPPED)
+		p->peer->pull_error = *err;
 	(void)pthread_mutex_unlock(&p->link->lock);
 }
 
@@ -400,12 +408,13 @@ static void attempt(struct puller *p, struct dia_err *err)
 	const struct dia_link_peer *peer = p->peer->config;
 	bool up = false;
 	int fd = -1;
-	enum dia_rc rc =
-		dia_peer_sock_connect(peer->address, p->link->stop_fd, CONNECT_MS, &fd, err);
+	enum dia_rc rc = dia_peer_sock_connect(
+		peer->address, p->link->stop_fd, CONNECT_MS, &fd, err);
 
 	p->progressed = false;
 	if (rc != DIA_OK) {
 		p->s = (struct dia_session){0};
+		set_down(p, err);
 		goto out;
 	}
 	dia_txn_builder_init(&p->builder, p->link->c.spill_dir, p->link->c.spill_bytes);
@@ -414,20 +423,20 @@ static void attempt(struct puller *p, struct dia_err *err)
 		rc = greet(p, err);
 	up = rc == DIA_OK;
 	if (up) {
-		set_pulling(p, true);
+		set_up(p);
 		dia_log(DIA_LOG_INFO, "peer", "link_up",
 			"dc=%s direction=pull address=%s after_seq=%" PRIu64
 			" version=%" PRIu32,
 			peer->name, peer->address, p->last_seq, p->s.version);
 		p->last_reason[0] = '\0';
 		rc = pull(p, err);
-		set_pulling(p, false);
 		p->sticky = dia_goodbye_is_slow(p->s.told) ||
 			    dia_goodbye_is_slow(p->s.farewell);
 	}
 	if (err->rc != rc)
 		(void)dia_err_set(err, rc, 0, "%s", dia_rc_text(rc));
 	dia_session_count(&p->s, dia_link_now(p->link));
+	set_down(p, err);
 	if (!up && (rc == DIA_E_AUTH || p->s.told != 0))
 		dia_link_refused(p->link, p->peer, false, peer->address, err);
 	dia_session_goodbye(&p->s, err);
@@ -488,9 +497,6 @@ void *dia_puller_main(void *arg)
 		attempt(&p, &err);
 		if (err.rc == DIA_E_STOPPED)
 			return NULL;
-		(void)pthread_mutex_lock(&link->lock);
-		peer->pull_error = err;
-		(void)pthread_mutex_unlock(&link->lock);
 		up_us = dia_link_now(link) - started;
 		delay = next_delay_us(&p, &err, up_us);
 		if (poll(&stop, 1, (int)(delay / 1000)) > 0)

@@ -74,9 +74,11 @@ static void note_sent(struct sender *x, const struct dia_txn *txn)
 {
 	struct dia_link_stats *stats = &x->s.peer->stats;
 
-	x->sent_seq = txn->head.seq;
+	/* A source may begin before what was asked for; the puller has that already. */
+	if (txn->head.seq > x->sent_seq)
+		x->sent_seq = txn->head.seq;
 	(void)pthread_mutex_lock(&x->s.link->lock);
-	stats->sent_seq = txn->head.seq;
+	stats->sent_seq = x->sent_seq;
 	stats->raw_bytes_out += txn->body_len;
 	if ((txn->head.flags & DIA_TXN_WATERMARK) == 0)
 		stats->txns_out++;

@@ -16,8 +16,8 @@
 
 enum { LISTEN_BACKLOG = 64 };
 
-enum dia_rc dia_peer_sock_split(const char *address, char *host, size_t host_cap, char *port,
-	size_t port_cap, struct dia_err *reterr)
+enum dia_rc dia_peer_sock_split(const char *address, char *host, size_t host_cap,
+	char *port, size_t port_cap, struct dia_err *reterr)
 {
 	const char *colon = strrchr(address, ':');
 	const char *from = address;
@@ -110,8 +110,8 @@ enum dia_rc dia_peer_sock_listen(
 		.ai_flags = AI_PASSIVE | AI_NUMERICSERV};
 	struct addrinfo *list = NULL;
 	char host[256], port[8];
-	enum dia_rc rc =
-		dia_peer_sock_split(address, host, sizeof(host), port, sizeof(port), reterr);
+	enum dia_rc rc = dia_peer_sock_split(
+		address, host, sizeof(host), port, sizeof(port), reterr);
 	int failed;
 
 	if (rc != DIA_OK)

@@ -167,7 +167,7 @@ static inline void fake_source_publish(struct fake_source *s, uint64_t head)
 	s->head = head;
 	for (int i = 0; i < FAKE_CURSORS; i++)
 		if (s->cursors[i].used)
-			dia_sock_poke(s->cursors[i].fd);
+			dia_peer_sock_poke(s->cursors[i].fd);
 	(void)pthread_mutex_unlock(&s->lock);
 }
 
@@ -423,7 +423,7 @@ static inline void fake_sink_set_stuck(struct fake_sink *k, bool stuck)
 	(void)pthread_mutex_lock(&k->lock);
 	k->stuck = stuck;
 	(void)pthread_mutex_unlock(&k->lock);
-	dia_sock_poke(k->fd);
+	dia_peer_sock_poke(k->fd);
 }
 
 #define FAKE_SINK_GET(k, field) fake_sink_get(k, &(k)->field)
@@ -466,7 +466,7 @@ static inline int fake_connect(uint16_t port)
 	int fd = -1, stop = eventfd(0, EFD_CLOEXEC);
 
 	(void)snprintf(address, sizeof(address), "127.0.0.1:%u", port);
-	if (dia_sock_connect(address, stop, 5000, &fd, NULL) != DIA_OK)
+	if (dia_peer_sock_connect(address, stop, 5000, &fd, NULL) != DIA_OK)
 		fd = -1;
 	(void)close(stop);
 	return fd;
@@ -522,7 +522,7 @@ static inline void fake_accept(struct fake_wire *w)
 		(void)close(a);
 		return;
 	}
-	dia_sock_tune(a);
+	dia_peer_sock_tune(a);
 	w->pairs[i].fd[0] = a;
 	w->pairs[i].fd[1] = b;
 }
@@ -576,14 +576,15 @@ static inline void fake_wire_start(struct fake_wire *w)
 	(void)pthread_mutex_init(&w->lock, NULL);
 	for (int i = 0; i < FAKE_PAIRS; i++)
 		w->pairs[i].fd[0] = w->pairs[i].fd[1] = -1;
-	if (dia_sock_listen("127.0.0.1:0", &w->listen_fd, &w->port, NULL) != DIA_OK ||
+	if (dia_peer_sock_listen("127.0.0.1:0", &w->listen_fd, &w->port, NULL) !=
+			DIA_OK ||
 		pthread_create(&w->thread, NULL, fake_wire_main, w) != 0)
 		abort();
 }
 
 static inline void fake_wire_stop(struct fake_wire *w)
 {
-	dia_sock_poke(w->stop_fd);
+	dia_peer_sock_poke(w->stop_fd);
 	(void)pthread_join(w->thread, NULL);
 	(void)close(w->stop_fd);
 	(void)close(w->listen_fd);

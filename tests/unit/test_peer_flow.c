@@ -64,17 +64,18 @@ static void stuck_sink_holds_the_sender_back(void **state)
 	(void)state;
 	fake_pair_init(dc);
 	for (int i = 0; i < 2; i++) {
-		dc[i].config.dead_ms = 500;
+		dc[i].config.dead_ms = 1000;
 		fake_dc_start(&dc[i]);
 	}
 	FAKE_AWAIT(fake_stats(&dc[1]).pulling && fake_stats(&dc[0]).serving);
 	fake_sink_set_stuck(&dc[1].sink, true);
 	fake_source_publish(&dc[0].source, 60000);
-	/* 40 ticks of 50 ms: four times the time after which silence kills a link. */
+	/* 50 ticks of 50 ms: more than twice the time after which silence kills a link.
+	 */
 	FAKE_AWAIT(FAKE_SINK_GET(&dc[1].sink, again) > 20);
 	sent = fake_stats(&dc[0]).sent_seq;
 	again = FAKE_SINK_GET(&dc[1].sink, again);
-	FAKE_AWAIT(FAKE_SINK_GET(&dc[1].sink, again) > again + 20);
+	FAKE_AWAIT(FAKE_SINK_GET(&dc[1].sink, again) > again + 30);
 	assert_int_equal(fake_stats(&dc[0]).sent_seq, sent);
 	assert_true(sent < 60000);
 	assert_true(fake_stats(&dc[1]).pulling && fake_stats(&dc[0]).serving);

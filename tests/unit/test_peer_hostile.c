@@ -452,7 +452,8 @@ static void mad_sender(void **state)
 
 	(void)state;
 	fake_pair_init(dc);
-	assert_int_equal(dia_peer_sock_listen("127.0.0.1:0", &listener, &port, NULL), DIA_OK);
+	assert_int_equal(
+		dia_peer_sock_listen("127.0.0.1:0", &listener, &port, NULL), DIA_OK);
 	(void)snprintf(dc[0].address, sizeof(dc[0].address), "127.0.0.1:%u", port);
 	dc[0].config.max_txn_bytes = 1 << 30;
 	fake_dc_start(&dc[0]);
