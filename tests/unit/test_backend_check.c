@@ -55,6 +55,10 @@ static void test_grant_lines(void **state)
 	assert_int_equal(
 		dia_grants_missing(g, "x", BIT(GRANT_OPTION)), BIT(GRANT_OPTION));
 	assert_int_equal(dia_grants_missing(g, "yx", BIT(EVENT)), BIT(EVENT));
+	dia_grants_add_line(g, "GRANT DROP ON `q_r`.* TO `d`@`%`");
+	assert_int_equal(dia_grants_missing(g, "qxr", BIT(DROP)), 0);
+	assert_int_equal(dia_grants_missing(g, "qr", BIT(DROP)), BIT(DROP));
+	assert_int_equal(dia_grants_missing(g, "q_rs", BIT(DROP)), BIT(DROP));
 
 	assert_string_equal(dia_grants_text(BIT(SELECT) | BIT(SUPER), text, sizeof(text)),
 		"SELECT, SUPER");
