@@ -74,7 +74,7 @@ static enum dia_rc append_some(struct dia_journal *j,
 	const struct dia_journal_entry *entries, size_t count, size_t *done,
 	struct dia_err *reterr)
 {
-	struct dia_segment *s;
+	struct dia_segment *s = NULL;
 	uint8_t record[DIA_RECORD_ENTRY_LEN];
 	enum dia_rc rc = segment_with_room(j, &s, reterr);
 	off_t at;
@@ -177,6 +177,16 @@ enum dia_rc dia_journal_point_before(
 
 	(void)pthread_mutex_lock(&j->lock);
 	rc = dia_points_before(&j->points, seq, ret);
+	(void)pthread_mutex_unlock(&j->lock);
+	return rc;
+}
+
+enum dia_rc dia_journal_point_oldest(struct dia_journal *j, struct dia_journal_point *ret)
+{
+	enum dia_rc rc;
+
+	(void)pthread_mutex_lock(&j->lock);
+	rc = dia_points_oldest(&j->points, ret);
 	(void)pthread_mutex_unlock(&j->lock);
 	return rc;
 }

@@ -60,6 +60,9 @@ DIA_MUST_CHECK enum dia_rc dia_journal_get(
 /* Newest point with point.seq <= seq. */
 DIA_MUST_CHECK enum dia_rc dia_journal_point_before(
 	struct dia_journal *j, uint64_t seq, struct dia_journal_point *ret);
+/* The oldest point there is: where a restart reads from. DIA_E_NOT_FOUND without one. */
+DIA_MUST_CHECK enum dia_rc dia_journal_point_oldest(
+	struct dia_journal *j, struct dia_journal_point *ret);
 uint64_t dia_journal_first(struct dia_journal *j); /* 0 if empty */
 uint64_t dia_journal_last(struct dia_journal *j);  /* 0 if empty */
 uint64_t dia_journal_durable(struct dia_journal *j);

@@ -68,6 +68,8 @@ DIA_MUST_CHECK enum dia_rc dia_points_add(struct dia_points *p, struct dia_buf *
 	const struct dia_journal_point *point, struct dia_err *reterr);
 DIA_MUST_CHECK enum dia_rc dia_points_before(
 	struct dia_points *p, uint64_t seq, struct dia_journal_point *ret);
+DIA_MUST_CHECK enum dia_rc dia_points_oldest(
+	struct dia_points *p, struct dia_journal_point *ret);
 /* Forget all points older than the newest one at or before seq, whose sequence is
  * *ret_seq. DIA_E_NOT_FOUND when there is none. */
 DIA_MUST_CHECK enum dia_rc dia_points_prune(struct dia_points *p, int dir_fd,

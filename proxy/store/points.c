@@ -107,20 +107,30 @@ static size_t count_upto(const struct dia_points *p, uint64_t seq)
 	return low;
 }
 
+static enum dia_rc read_point(
+	const struct dia_points *p, size_t i, struct dia_journal_point *ret)
+{
+	uint8_t frame[DIA_RECORD_POINT_MAX];
+	const struct dia_point_ref *ref = &p->refs[i];
+	size_t len;
+
+	if (dia_file_read(p->fd, frame, ref->len, (off_t)ref->offset) != DIA_OK ||
+		!dia_record_point_read(dia_slice_of(frame, ref->len), ret, &len))
+		return DIA_E_IO;
+	return DIA_OK;
+}
+
 enum dia_rc dia_points_before(
 	struct dia_points *p, uint64_t seq, struct dia_journal_point *ret)
 {
-	uint8_t frame[DIA_RECORD_POINT_MAX];
-	size_t n = count_upto(p, seq), len;
+	size_t n = count_upto(p, seq);
 
-	if (n == 0)
-		return DIA_E_NOT_FOUND;
-	if (dia_file_read(p->fd, frame, p->refs[n - 1].len,
-		    (off_t)p->refs[n - 1].offset) != DIA_OK)
-		return DIA_E_IO;
-	return dia_record_point_read(dia_slice_of(frame, p->refs[n - 1].len), ret, &len)
-		       ? DIA_OK
-		       : DIA_E_IO;
+	return n == 0 ? DIA_E_NOT_FOUND : read_point(p, n - 1, ret);
+}
+
+enum dia_rc dia_points_oldest(struct dia_points *p, struct dia_journal_point *ret)
+{
+	return p->count == 0 ? DIA_E_NOT_FOUND : read_point(p, 0, ret);
 }
 
 /* Write the points that stay into a new file and swap it in. */
@@ -161,14 +171,15 @@ enum dia_rc dia_points_prune(struct dia_points *p, int dir_fd, uint64_t seq,
 	uint64_t *ret_seq, struct dia_err *reterr)
 {
 	size_t n = count_upto(p, seq);
+	enum dia_rc rc = DIA_OK;
 
 	if (n == 0)
 		return DIA_E_NOT_FOUND;
-	*ret_seq = p->refs[n - 1].seq;
 	/* Rewriting costs a sync: only when it gives back at least half of the file. */
-	if (n - 1 < 16 || n - 1 < p->count / 2)
-		return DIA_OK;
-	return rewrite(p, dir_fd, n - 1, reterr);
+	if (n - 1 >= 16 && n - 1 >= p->count / 2)
+		rc = rewrite(p, dir_fd, n - 1, reterr);
+	*ret_seq = p->refs[0].seq;
+	return rc;
 }
 
 void dia_points_fini(struct dia_points *p)
