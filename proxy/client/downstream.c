@@ -70,7 +70,7 @@ static size_t take_greeting(struct dia_session *s, uint8_t *data, size_t len)
 	}
 	if (dia_greeting_parse(dia_slice_of(payload, n), &g) != DIA_PARSE_OK) {
 		dia_count(s->loop, DIA_COUNT_PROTOCOL_ERRORS, 1);
-		dia_session_end_err(s, 0, 2007, "HY000",
+		dia_session_end_err(s, 0, DIA_ER_UNREACHABLE, "08001",
 			"diarchy: the database's greeting is not of MySQL protocol 10 / "
 			"4.1",
 			"greeting not understood");

@@ -4,10 +4,12 @@
 #include "proxy/core/log.h"
 
 #include <errno.h>
+#include <netdb.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { ACCEPT_BURST = 64 };
+enum { ACCEPT_BURST = 64, RESOLVE_EVERY_US = 1000000 };
 
 static void on_listen(uv_poll_t *handle, int status, int events);
 
@@ -72,6 +74,36 @@ static void on_listen(uv_poll_t *handle, int status, int events)
 	}
 }
 
+static void on_resolved(uv_getaddrinfo_t *req, int status, struct addrinfo *answer)
+{
+	struct dia_loop *loop = req->data;
+	const struct dia_client_config *config = &loop->server->config;
+
+	loop->resolving = false;
+	if (status == 0 && dia_sock_list_fill(answer, config->backend_host,
+				   config->backend_port, &loop->backend))
+		loop->backend_at = 0;
+	uv_freeaddrinfo(answer);
+}
+
+void dia_loop_resolve(struct dia_loop *loop)
+{
+	const struct dia_client_config *config = &loop->server->config;
+	struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+	uint64_t now = dia_loop_now_us(loop);
+	char service[8];
+
+	if (!loop->server->backend_is_name || loop->resolving ||
+		loop->order == DIA_LOOP_CLOSE ||
+		(loop->resolved_us != 0 && now - loop->resolved_us < RESOLVE_EVERY_US))
+		return;
+	loop->resolved_us = now;
+	loop->resolver.data = loop;
+	(void)snprintf(service, sizeof(service), "%u", (unsigned)config->backend_port);
+	loop->resolving = uv_getaddrinfo(&loop->uv, &loop->resolver, on_resolved,
+				  config->backend_host, service, &hints) == 0;
+}
+
 static void listener_close(struct dia_loop *loop)
 {
 	if (!loop->listening)
@@ -96,6 +128,8 @@ static void carry_out(struct dia_loop *loop, enum dia_loop_order order)
 			dia_session_drain(s);
 	}
 	if (order == DIA_LOOP_CLOSE) {
+		if (loop->resolving)
+			(void)uv_cancel((uv_req_t *)&loop->resolver);
 		uv_close((uv_handle_t *)&loop->tick, NULL);
 		uv_close((uv_handle_t *)&loop->wake, NULL);
 	}

@@ -54,6 +54,11 @@ struct dia_loop {
 	enum dia_loop_order order; /* carried out so far */
 	atomic_int ordered;
 	struct dia_session *sessions;
+	struct dia_sock_list backend; /* this loop's copy: looked up again on failures */
+	unsigned backend_at;          /* the address that is tried first */
+	bool resolving;
+	uint64_t resolved_us;
+	uv_getaddrinfo_t resolver;
 	uint64_t failure_logged_us; /* rate limit of the "database unreachable" line */
 	uint32_t failures_unlogged;
 	uint8_t *buffer;
@@ -63,7 +68,8 @@ struct dia_loop {
 struct dia_client_server {
 	struct dia_client_config config; /* strings owned by texts */
 	char *texts[3];
-	struct dia_sock_addr listen, backend;
+	struct dia_sock_list listen, backend;
+	bool backend_is_name;
 	uint16_t port;
 	unsigned loop_count;
 	atomic_uint sessions; /* all loops: for max_connections only */
@@ -86,6 +92,8 @@ static inline uint64_t dia_loop_now_us(const struct dia_loop *loop)
 
 /* Have dia_session_tick called for every session until none has a deadline. */
 void dia_loop_need_tick(struct dia_loop *loop);
+/* The database was not reached: its name may stand for another address by now. */
+void dia_loop_resolve(struct dia_loop *loop);
 /* Init and run; loop->thread is joined by dia_loop_join. */
 DIA_MUST_CHECK enum dia_rc dia_loop_start(struct dia_loop *loop, struct dia_err *reterr);
 void dia_loop_order(struct dia_loop *loop, enum dia_loop_order order);

@@ -34,10 +34,16 @@ static enum dia_rc addresses(struct dia_client_server *server, struct dia_err *r
 
 	if (rc != DIA_OK)
 		return dia_err_wrap(reterr, rc, "listen");
-	rc = c->backend_socket != NULL
-		     ? dia_sock_unix(c->backend_socket, &server->backend, reterr)
-		     : dia_sock_resolve(c->backend_host, c->backend_port,
-			       &server->backend, reterr);
+	server->backend.count = 1;
+	if (c->backend_socket != NULL)
+		rc = dia_sock_unix(c->backend_socket, &server->backend.at[0], reterr);
+	else
+		rc = dia_sock_resolve(
+			c->backend_host, c->backend_port, &server->backend, reterr);
+	server->backend_is_name =
+		c->backend_socket == NULL && dia_sock_is_name(c->backend_host);
+	for (unsigned i = 0; i < server->loop_count; i++)
+		server->loops[i].backend = server->backend;
 	return rc == DIA_OK ? rc : dia_err_wrap(reterr, rc, "database");
 }
 
@@ -53,15 +59,15 @@ static void set_port(struct dia_sock_addr *addr, uint16_t port)
 static enum dia_rc listen_all(struct dia_client_server *server, struct dia_err *reterr)
 {
 	for (unsigned i = 0; i < server->loop_count; i++) {
-		enum dia_rc rc = dia_sock_listen(
-			&server->listen, i == 0, &server->loops[i].listen_fd, reterr);
+		enum dia_rc rc = dia_sock_listen(&server->listen.at[0], i == 0,
+			&server->loops[i].listen_fd, reterr);
 
 		if (rc != DIA_OK)
 			return rc;
 		if (i > 0)
 			continue;
 		server->port = dia_sock_port(server->loops[0].listen_fd);
-		set_port(&server->listen, server->port);
+		set_port(&server->listen.at[0], server->port);
 	}
 	return DIA_OK;
 }
@@ -117,7 +123,7 @@ enum dia_rc dia_client_server_start(const struct dia_client_config *config,
 	}
 	dia_log(DIA_LOG_INFO, "client", "listening",
 		"address=%s port=%u database=%s loops=%u", server->config.listen_host,
-		(unsigned)server->port, server->backend.text, server->loop_count);
+		(unsigned)server->port, server->backend.at[0].text, server->loop_count);
 	*ret = server;
 	return DIA_OK;
 }

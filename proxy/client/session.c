@@ -12,8 +12,7 @@
 
 enum {
 	ER_TOO_MANY_CONNECTIONS = 1040,
-	CR_CANNOT_CONNECT = 2003,
-	CR_SERVER_LOST = 2013,
+	ER_NET_READ_ERROR = 1158,
 	STASH_READ = 16 * 1024,
 	FLUSH_MS = 60 * 1000, /* for a client to read what is queued at the end */
 };
@@ -137,26 +136,59 @@ static void connect_failed(struct dia_session *s, int number, const char *what)
 
 	(void)snprintf(text, sizeof(text),
 		"diarchy cannot reach the database at %s: %s (errno %d); is it running?",
-		s->loop->server->backend.text, what != NULL ? what : strerror(number),
-		number);
+		s->loop->server->backend.at[0].text,
+		what != NULL ? what : strerror(number), number);
 	log_connect_failure(s->loop, text);
+	dia_loop_resolve(s->loop);
 	dia_session_end_err(
-		s, 0, CR_CANNOT_CONNECT, "HY000", text, "database not reached");
+		s, 0, DIA_ER_UNREACHABLE, "08001", text, "database not reached");
+}
+
+static void connect_backend(struct dia_session *s);
+
+/* The handle of the address that failed is closed: its place is free for the next one. */
+static void on_retry(uv_handle_t *handle)
+{
+	struct dia_session *s = handle->data;
+
+	if (s->state == DIA_SESSION_CONNECTING) {
+		s->handles--;
+		connect_backend(s);
+		dia_session_settle(s);
+	} else {
+		dia_session_release(s);
+	}
+}
+
+/* One address failed; try the others before giving up. */
+static bool connect_next(struct dia_session *s)
+{
+	struct dia_loop *loop = s->loop;
+
+	loop->backend_at = (loop->backend_at + 1) % loop->backend.count;
+	return ++s->tried < loop->backend.count;
 }
 
 /* A unix socket with a full backlog says "again": then the tick comes here once more. */
 static void connect_backend(struct dia_session *s)
 {
+	struct dia_loop *loop = s->loop;
+	enum dia_rc rc;
 	int fd = -1;
-	enum dia_rc rc = dia_sock_connect(&s->loop->server->backend, &fd);
 
-	if (rc == DIA_E_AGAIN)
+	do {
+		rc = dia_sock_connect(&loop->backend.at[loop->backend_at], &fd);
+	} while (rc == DIA_E_IO && connect_next(s));
+	if (rc == DIA_E_AGAIN) {
+		s->waits = true;
 		return;
+	}
+	s->waits = false;
 	if (rc != DIA_OK) {
 		connect_failed(s, errno, NULL);
 		return;
 	}
-	if (dia_end_open(&s->backend, &s->loop->uv, fd, s) != DIA_OK) {
+	if (dia_end_open(&s->backend, &loop->uv, fd, s) != DIA_OK) {
 		(void)close(fd);
 		connect_failed(s, ENOMEM, NULL);
 		return;
@@ -170,11 +202,12 @@ static void connected(struct dia_session *s)
 	int number = dia_sock_error(s->backend.fd);
 
 	s->backend.connecting = false;
-	if (number != 0) {
+	if (number == 0)
+		dia_session_set_state(s, DIA_SESSION_GREETING);
+	else if (connect_next(s))
+		dia_end_close(&s->backend, on_retry);
+	else
 		connect_failed(s, number, NULL);
-		return;
-	}
-	dia_session_set_state(s, DIA_SESSION_GREETING);
 }
 
 /* Read into the stash when it holds something, else into the loop's buffer. */
@@ -298,9 +331,9 @@ static void backend_ended(struct dia_session *s)
 		"Lost connection to the database behind diarchy (%s) during the command; "
 		"whether "
 		"it was carried out is not known",
-		s->loop->server->backend.text);
+		s->loop->server->backend.at[0].text);
 	dia_session_end_err(
-		s, seq, CR_SERVER_LOST, "08S01", text, "database connection lost");
+		s, seq, ER_NET_READ_ERROR, "08S01", text, "database connection lost");
 }
 
 void dia_session_drain(struct dia_session *s)
@@ -465,7 +498,7 @@ void dia_session_accept(struct dia_loop *loop, int fd)
 
 void dia_session_tick(struct dia_session *s, uint64_t now_us)
 {
-	if (s->state == DIA_SESSION_CONNECTING && !dia_end_is_open(&s->backend)) {
+	if (s->state == DIA_SESSION_CONNECTING && s->waits) {
 		connect_backend(s);
 		dia_session_settle(s);
 	}

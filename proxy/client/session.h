@@ -42,6 +42,10 @@ enum {
 		64 * 1024, /* packets up to here are always collected for the guard */
 	DIA_LINGER_MS = 2000,
 	DIA_TICK_MS = 50,
+	/* "Unable to connect to foreign data source". Not 2003 and the like: libmariadb
+	 * takes a server that sends a client's error number for a forgery and says
+	 * "malformed packet" in place of the message. */
+	DIA_ER_UNREACHABLE = 1429,
 };
 
 /* A command whose reply is not complete. */
@@ -85,6 +89,8 @@ struct dia_session {
 	struct dia_session *prev, *next;
 	enum dia_session_state state;
 	uint8_t handles; /* open uv handles, plus one while a console callback runs */
+	uint8_t tried;   /* addresses of the database that failed */
+	bool waits;      /* to connect again at the next tick */
 	bool quit;       /* COM_QUIT was passed on */
 	bool doomed;     /* out of memory or protocol lost: close without ceremony */
 	uint32_t connection_id;

@@ -12,26 +12,69 @@
 
 enum { BACKLOG = 4096 };
 
-enum dia_rc dia_sock_resolve(const char *host, uint16_t port, struct dia_sock_addr *ret,
+static void add_family(const struct addrinfo *answer, int family, const char *text,
+	struct dia_sock_list *list)
+{
+	for (; answer != NULL && list->count < DIA_SOCK_ADDRS_MAX;
+		answer = answer->ai_next) {
+		struct dia_sock_addr *addr = &list->at[list->count];
+
+		if (answer->ai_family != family || answer->ai_addrlen > sizeof(addr->at))
+			continue;
+		memset(addr, 0, sizeof(*addr));
+		memcpy(&addr->at, answer->ai_addr, answer->ai_addrlen);
+		addr->len = answer->ai_addrlen;
+		(void)snprintf(addr->text, sizeof(addr->text), "%s", text);
+		list->count++;
+	}
+}
+
+bool dia_sock_list_fill(const struct addrinfo *answer, const char *host, uint16_t port,
+	struct dia_sock_list *ret)
+{
+	struct dia_sock_list list = {.count = 0};
+	char text[DIA_SOCK_TEXT_MAX];
+
+	(void)snprintf(text, sizeof(text),
+		strchr(host, ':') != NULL ? "[%s]:%u" : "%s:%u", host, (unsigned)port);
+	add_family(answer, AF_INET, text, &list);
+	add_family(answer, AF_INET6, text, &list);
+	if (list.count == 0)
+		return false;
+	*ret = list;
+	return true;
+}
+
+enum dia_rc dia_sock_resolve(const char *host, uint16_t port, struct dia_sock_list *ret,
 	struct dia_err *reterr)
 {
 	struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
-	struct addrinfo *list = NULL;
+	struct addrinfo *answer = NULL;
 	char service[8];
+	bool found;
 	int rc;
 
-	memset(ret, 0, sizeof(*ret));
 	(void)snprintf(service, sizeof(service), "%u", (unsigned)port);
-	rc = getaddrinfo(host, service, &hints, &list);
+	rc = getaddrinfo(host, service, &hints, &answer);
 	if (rc != 0)
 		return dia_err_set(reterr, DIA_E_CONFIG, 0, "cannot resolve host %s: %s",
 			host, rc == EAI_SYSTEM ? strerror(errno) : gai_strerror(rc));
-	memcpy(&ret->at, list->ai_addr, list->ai_addrlen);
-	ret->len = list->ai_addrlen;
-	freeaddrinfo(list);
-	(void)snprintf(ret->text, sizeof(ret->text),
-		strchr(host, ':') != NULL ? "[%s]:%u" : "%s:%u", host, (unsigned)port);
-	return DIA_OK;
+	found = dia_sock_list_fill(answer, host, port, ret);
+	freeaddrinfo(answer);
+	return found ? DIA_OK
+		     : dia_err_set(reterr, DIA_E_CONFIG, 0, "host %s has no IP address",
+			       host);
+}
+
+bool dia_sock_is_name(const char *host)
+{
+	struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_flags = AI_NUMERICHOST};
+	struct addrinfo *answer = NULL;
+
+	if (getaddrinfo(host, NULL, &hints, &answer) != 0)
+		return true;
+	freeaddrinfo(answer);
+	return false;
 }
 
 enum dia_rc dia_sock_unix(

@@ -11,7 +11,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-enum { DIA_SOCK_TEXT_MAX = 280 };
+enum { DIA_SOCK_TEXT_MAX = 280, DIA_SOCK_ADDRS_MAX = 8 };
 
 struct dia_sock_addr {
 	struct sockaddr_storage at;
@@ -20,10 +20,23 @@ struct dia_sock_addr {
 					 messages */
 };
 
-/* The first address of host (a name is looked up: blocks). DIA_E_CONFIG with the reason.
+/* The addresses of a name, IPv4 first: what listens on "localhost" mostly is IPv4 alone.
  */
+struct dia_sock_list {
+	unsigned count; /* at least 1 */
+	struct dia_sock_addr at[DIA_SOCK_ADDRS_MAX];
+};
+
+struct addrinfo;
+
+/* A name is looked up: blocks. DIA_E_CONFIG with the reason. */
 DIA_MUST_CHECK enum dia_rc dia_sock_resolve(const char *host, uint16_t port,
-	struct dia_sock_addr *ret, struct dia_err *reterr);
+	struct dia_sock_list *ret, struct dia_err *reterr);
+/* From the resolver's answer; false (and *ret unchanged) if nothing in it is of use. */
+bool dia_sock_list_fill(const struct addrinfo *answer, const char *host, uint16_t port,
+	struct dia_sock_list *ret);
+/* True when host is a name, whose address may change. */
+bool dia_sock_is_name(const char *host);
 DIA_MUST_CHECK enum dia_rc dia_sock_unix(
 	const char *path, struct dia_sock_addr *ret, struct dia_err *reterr);
 

@@ -7,6 +7,7 @@ memory, and how it behaves when either side goes away.
 import signal
 import socket
 import struct
+import subprocess
 import threading
 import time
 
@@ -17,7 +18,7 @@ from tests.e2e.relay_fixtures import *  # noqa: F401,F403
 from tests.e2e.relay_fixtures import (BASE, BULK, CACHE_META, CLOSE, COMPRESS, DEPRECATE_EOF,
                                       EXECUTE, EXT_META, FETCH, LAST, MULTI_STATEMENTS,
                                       PASSWORD, PREPARE, PROGRESS, QUERY, QUERY_ATTRIBUTES, QUIT,
-                                      SSL, USER, ZSTD, Packets, Relay, error_of, frame,
+                                      SSL, USER, ZSTD, Packets, binary, error_of, frame,
                                       parse_greeting, run_client)
 from tests.lib import dc
 
@@ -312,29 +313,35 @@ def test_database_dies_and_returns(own_db, start_relay):
     half = Packets(relay.port)
     busy.send(bytes([QUERY]) + b"SELECT SLEEP(100)")
     half.s.sendall(frame(bytes([QUERY]) + b"SELECT SLEEP(100)")[:9])
+    sleeper = subprocess.Popen([binary("wire_client"), "127.0.0.1", str(relay.port), USER,
+                                PASSWORD, "sleep"], stdout=subprocess.PIPE)
     dc.wait_until(lambda: relay.stats()["commands"] >= 1, 10, "the command to pass")
     dc.wait_until(lambda: own_db.one("SELECT COUNT(*) FROM information_schema.processlist "
-                                     "WHERE state='User sleep'") == 1, 10, "SLEEP to run")
+                                     "WHERE state='User sleep'") == 2, 10, "SLEEP to run")
     own_db.kill()
     code, state, text = error_of(busy.packet())
-    assert (code, state) == (2013, "08S01")
+    assert (code, state) == (1158, "08S01")
     assert "database behind diarchy" in text and "127.0.0.1:%d" % own_db.port in text
     assert busy.seqs[-1] == 1
+    said = sleeper.communicate(timeout=20)[0].decode()
+    assert "error 1158 (08S01) Lost connection to the database behind diarchy" in said, said
     assert busy.closed() and idle.closed() and half.closed()
     dc.wait_until(lambda: relay.stats()["sessions"] == 0, 10, "sessions to end")
     fresh = Packets(relay.port, login=False)
     code, state, text = error_of(fresh.packet())
-    assert (code, state) == (2003, "HY000")
+    assert (code, state) == (1429, "08001")
     assert "diarchy cannot reach the database at 127.0.0.1:%d" % own_db.port in text
     assert "errno 111" in text
     assert fresh.closed()
     with pytest.raises(pymysql.err.OperationalError) as e:
         pymysql.connect(host="127.0.0.1", port=relay.port, user=USER, password=PASSWORD)
-    assert e.value.args[0] == 2003 and "diarchy" in str(e.value)
+    assert e.value.args[0] == 1429 and "diarchy" in str(e.value)
+    cli = run_client(relay.port, "text").stdout.decode()
+    assert "1429" in cli and "diarchy cannot reach the database" in cli, cli
     own_db.start()
     assert Packets(relay.port).query("SELECT 1")[-2] == b"\x011"
     stats = relay.stats()
-    assert stats["backend_lost"] == 1 and stats["connect_failures"] >= 2
+    assert stats["backend_lost"] == 2 and stats["connect_failures"] >= 2
 
 
 def test_database_that_accepts_and_says_nothing(start_relay):
@@ -344,7 +351,7 @@ def test_database_that_accepts_and_says_nothing(start_relay):
         relay = start_relay("127.0.0.1:%d" % deaf.getsockname()[1], connect_ms=300)
         c = Packets(relay.port, login=False)
         code, _, text = error_of(c.packet())
-        assert code == 2003 and "timed out" in text
+        assert code == 1429 and "timed out" in text
 
 
 def test_database_that_speaks_nonsense(start_relay):

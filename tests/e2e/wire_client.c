@@ -685,6 +685,13 @@ static void s_server_ends(MYSQL *plain)
 	mysql_close(m);
 }
 
+/* Only when named: the database is to die meanwhile. */
+static void s_sleep(MYSQL *m)
+{
+	query(m, "SELECT SLEEP(100)");
+	query(m, "SELECT 1");
+}
+
 static const struct {
 	const char *name;
 	void (*run)(MYSQL *m);
@@ -703,6 +710,7 @@ static const struct {
 	{"reset", s_reset},
 	{"big", s_big},
 	{"server_ends", s_server_ends},
+	{"sleep", s_sleep},
 };
 
 int main(int argc, char **argv)
@@ -717,7 +725,8 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < sizeof(scenarios) / sizeof(scenarios[0]); i++) {
 		MYSQL *m;
 
-		if (argc > 5 && strcmp(argv[5], scenarios[i].name) != 0)
+		if (argc > 5 ? strcmp(argv[5], scenarios[i].name) != 0
+			     : scenarios[i].run == s_sleep)
 			continue;
 		printf("== %s\n", scenarios[i].name);
 		m = dial(0);
