@@ -22,6 +22,7 @@ enum dia_rows_flags {
 	DIA_ROWS_NO_FK_CHECKS = 2,
 	DIA_ROWS_RELAXED_UNIQUE = 4,
 	DIA_ROWS_COMPLETE = 8,
+	DIA_ROWS_NO_CHECK_CONSTRAINTS = 128,
 };
 
 /* Start of a Rows event: which table, before the table is known. Types 23-25 and 30-32.
