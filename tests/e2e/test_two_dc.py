@@ -353,11 +353,12 @@ def test_wrong_secret_is_refused(own_pair):
     two = own_pair(name="stranger", start=False)
     two.start_databases()
     two.link.start()
-    two.east.proxy.start(ready=False)
+    two.east.proxy.start()
     two.west.proxy.write_config()
     config = two.west.proxy.config
     config.write_text(config.read_text().replace("both datacenters share", "nobody shares"))
     two.west.proxy.spawn([diarchy_binary(), "run", "--config", config])
+    two.east.proxy.wait_ready()
     two.east.db.sql("CREATE DATABASE t_secret")
     wait_until(lambda: two.east.proxy.log_text().count("level=warn")
                + two.east.proxy.log_text().count("level=error") > 0, 20,

@@ -64,7 +64,9 @@ class Client(threading.Thread):
         code = e.args[0] if e.args else 0
         return isinstance(e, pymysql.err.Error) and code not in REFUSED and not (
             isinstance(e, (pymysql.err.OperationalError, pymysql.err.InterfaceError))
-            and (code in (0, 1053, 1152, 1158, 1159, 1160, 1161, 1927) or 2000 <= code < 2100))
+            # 1429: diarchy's own "cannot reach the database"; 1053 and the rest: shutdown.
+            and (code in (0, 1053, 1152, 1158, 1159, 1160, 1161, 1429, 1927)
+                 or 2000 <= code < 2100))
 
     def one(self, connection):
         self.count += 1
