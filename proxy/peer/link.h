@@ -17,6 +17,10 @@
  * one thread. next gives the transaction after the last one given (watermarks too), or
  * DIA_E_AGAIN when there is none now: wait on wake_fd (an eventfd that becomes readable
  * when there may be more). DIA_E_NOT_FOUND: history needed is gone (purged), permanent.
+ * Whoever calls next owns one reference of what it gets, and drains wake_fd (which
+ * belongs to the cursor) before asking again. A cursor may begin before after_seq; what
+ * the other side has is dropped there. head_seq, incarnation and acked are called from
+ * several threads; acked may be NULL.
  */
 struct dia_source_ops {
 	enum dia_rc (*open)(

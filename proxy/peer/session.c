@@ -296,6 +296,24 @@ static uint32_t farewell_for(const struct dia_err *err)
 	return err->rc == DIA_E_PROTOCOL ? DIA_GOODBYE_PROTOCOL : DIA_GOODBYE_FAILED;
 }
 
+/* Closing a socket with unread bytes in it resets the connection, and a reset overtakes
+ * the goodbye. So read them away until the other side has closed too. */
+static void linger(struct dia_session *s, uint64_t until_us)
+{
+	struct pollfd p = {.fd = s->stream.fd, .events = POLLIN};
+	uint8_t away[16384];
+	ssize_t n;
+
+	if (shutdown(p.fd, SHUT_WR) != 0)
+		return;
+	do {
+		n = recv(p.fd, away, sizeof(away), 0);
+		if (n < 0 && errno == EAGAIN)
+			n = poll(&p, 1, GOODBYE_MS / 4);
+	} while (
+		(n > 0 || (n < 0 && errno == EINTR)) && dia_link_now(s->link) < until_us);
+}
+
 void dia_session_goodbye(struct dia_session *s, const struct dia_err *err)
 {
 	struct dia_frame_goodbye goodbye = {
@@ -316,4 +334,6 @@ void dia_session_goodbye(struct dia_session *s, const struct dia_err *err)
 		if (poll(&p, 1, GOODBYE_MS / 4) < 0 && errno != EINTR)
 			break;
 	}
+	if (rc == DIA_OK)
+		linger(s, until);
 }
