@@ -105,13 +105,14 @@ static void split_digits(double v, int digits, struct decimal_digits *ret)
 		ret->count--;
 }
 
-/* The layout of the server's number printing: plain while the point is within 15 places.
- */
+/* The layout of the server's number printing: plain while the point is within 15 places,
+ * or further right but with digits behind it. */
 static void add_digits(const struct decimal_digits *d, struct dia_buf *out)
 {
 	size_t count = (size_t)d->count;
 
-	if (d->point > PLAIN_EXPONENT_MAX || d->point <= -PLAIN_EXPONENT_MAX) {
+	if ((d->point > PLAIN_EXPONENT_MAX && d->count <= d->point) ||
+		d->point <= -PLAIN_EXPONENT_MAX) {
 		(void)dia_buf_add(out, d->at, 1);
 		if (count > 1) {
 			(void)dia_buf_add_u8(out, '.');

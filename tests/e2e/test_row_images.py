@@ -6,6 +6,8 @@ the server holds the values equal; and the events it writes anew must make an eq
 """
 import itertools
 import os
+import random
+import struct
 import subprocess
 from pathlib import Path
 
@@ -141,7 +143,8 @@ TYPES = {
               "3.14159274"],
     "DOUBLE": ["0", "1.5", "-1.7976931348623157e308", "2.2250738585072014e-308", "5e-324", "0.1",
                "1e15", "1e16", "123456789012345678", "0.30000000000000004", "1e-15", "1e-16",
-               "1e14", "-1e100", "1234567.891", "9007199254740993", "4.35", "1e23", "1e22",
+               "1e14", "-1e100", "1234567.891", "9007199254740993", "4.35", "1e23", "1e22", "3154790468337206.5",
+               "1125899906842623.9", "1234567890123450",
                "2.5e-310"],
     "BIT(1)": ["b'1'", "b'0'"],
     "BIT(8)": ["b'11111111'", "b'10000000'"],
@@ -335,6 +338,30 @@ def test_written_events_make_an_equal_table(schema):
             query = "SELECT * FROM img.%s ORDER BY id" % table
             assert raw(a, query) == raw(b, query)
             assert a.sql("CHECKSUM TABLE img." + table) == b.sql("CHECKSUM TABLE img." + table)
+
+
+def test_random_numbers_print_alike(schema):
+    """Doubles over all exponents and lengths, floats likewise, decimals of random shape."""
+    a, _ = schema
+    rng = random.Random(4711)
+    numbers = []
+    while len(numbers) < 3000:
+        d = struct.unpack("<d", rng.randbytes(8))[0]
+        f = struct.unpack("<f", rng.randbytes(4))[0]
+        if d != d or f != f or abs(d) > 1e308 or abs(f) > 3e38:
+            continue
+        if len(numbers) % 3 == 0:
+            d = float("%de%d" % (rng.randrange(-10 ** rng.randrange(1, 18), 10 ** 17),
+                                 rng.randrange(-25, 10)))
+            f = float("%de%d" % (rng.randrange(-10 ** rng.randrange(1, 8), 10 ** 7),
+                                 rng.randrange(-20, 8)))
+        numbers.append((d, f))
+    a.sql("CREATE TABLE img.num (id INT PRIMARY KEY, c0 DOUBLE, c1 FLOAT, c2 DECIMAL(30,15))")
+    start = position(a)
+    Session(a).run("INSERT INTO num VALUES " + ", ".join(
+        "(%d, %r, %r, %d.%d)" % (i, d, f, rng.randrange(-10 ** 14, 10 ** 14), rng.randrange(10 ** 15))
+        for i, (d, f) in enumerate(numbers)))
+    check_images(a, Dump(a, start), "num", [("DOUBLE", []), ("FLOAT", []), ("DECIMAL", [])])
 
 
 def test_big_values(schema):

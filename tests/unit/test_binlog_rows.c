@@ -446,6 +446,69 @@ static void test_value_lengths(void **state)
 	}
 }
 
+/* As MariaDB 10.11 printed them (more in tests/e2e/test_row_images.py). */
+static void test_doubles(void **state)
+{
+	static const struct {
+		double v;
+		const char *text;
+	} cases[] = {
+		{0, "0"},
+		{-0.0, "-0"},
+		{0.1, "0.1"},
+		{5e-324, "5e-324"},
+		{2.5e-310, "2.5e-310"},
+		{1e14, "100000000000000"},
+		{1e15, "1e15"},
+		{99999999999999.98, "99999999999999.98"},
+		{3154790468337206.5, "3154790468337206.5"},
+		{9007199254740992.0, "9.007199254740992e15"},
+		{1.2345678e-15, "0.0000000000000012345678"},
+		{1.2e-17, "1.2e-17"},
+		{0.30000000000000004, "0.30000000000000004"},
+		{-1.7976931348623157e308, "-1.7976931348623157e308"},
+	};
+	struct dia_column column = {.type = DIA_TYPE_DOUBLE, .meta = 8};
+	struct dia_buf out = {0};
+	bool is_binary;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		uint8_t raw[8];
+		uint64_t bits;
+		struct dia_value value = {.packed = dia_slice_of(raw, 8)};
+
+		memcpy(&bits, &cases[i].v, 8);
+		dia_put_le64(raw, bits);
+		assert_int_equal(
+			dia_value_text(&column, &value, &out, &is_binary), DIA_OK);
+		assert_buf(&out, cases[i].text);
+	}
+	dia_buf_fini(&out);
+}
+
+/* Version 2 heads have extra data, whose length counts itself. */
+static void test_version_2(void **state)
+{
+	struct dia_arena arena = {0};
+	struct dia_table t = captured_table("map_prefix", &arena);
+	struct dia_event v1 = captured_event("write_prefix"), ev;
+	struct dia_buf raw = {0};
+
+	(void)state;
+	(void)dia_buf_add(&raw, v1.raw.data, DIA_EVENT_HEADER_LEN + 8);
+	(void)dia_buf_add(&raw, "\x05\x00xyz", 5);
+	(void)dia_buf_add(&raw, v1.data.data + 8, v1.data.len - 8);
+	raw.data[4] = DIA_EVENT_WRITE_ROWS_V2;
+	dia_put_le32(raw.data + 9, (uint32_t)raw.len);
+	assert_int_equal(dia_event_parse(dia_buf_slice(&raw), false, &ev), DIA_PARSE_OK);
+	assert_int_equal(walk(&ev, &t), DIA_PARSE_MORE);
+	raw.data[DIA_EVENT_HEADER_LEN + 8] = 1;
+	assert_int_equal(walk(&ev, &t), DIA_PARSE_BAD);
+	dia_buf_fini(&raw);
+	dia_arena_fini(&arena);
+}
+
 /* Keys of one text under a collation. */
 static void key_of(uint16_t collation, uint32_t prefix, const char *text,
 	dia_weigh_cb weigh, void *ctx, struct dia_buf *out)
@@ -671,6 +734,8 @@ int main(void)
 		cmocka_unit_test(test_key_only),
 		cmocka_unit_test(test_key_only_of_many_columns),
 		cmocka_unit_test(test_value_lengths),
+		cmocka_unit_test(test_doubles),
+		cmocka_unit_test(test_version_2),
 		cmocka_unit_test(test_text_keys),
 		cmocka_unit_test(test_levels_of_weights),
 		cmocka_unit_test(test_weighed_keys),
