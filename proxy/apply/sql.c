@@ -1,0 +1,77 @@
+/* proxy/apply/sql.c - statements of the applier's session; see db.h. */
+#include "proxy/apply/db.h"
+
+#include <inttypes.h>
+
+void apply_sql_name(struct dia_buf *out, struct dia_slice name)
+{
+	dia_buf_add_u8(out, '`');
+	for (size_t i = 0; i < name.len; i++) {
+		if (name.data[i] == '`')
+			dia_buf_add_u8(out, '`');
+		dia_buf_add_u8(out, name.data[i]);
+	}
+	dia_buf_add_u8(out, '`');
+}
+
+void apply_sql_text(struct dia_buf *out, struct dia_slice text)
+{
+	static const char digits[] = "0123456789abcdef";
+
+	dia_buf_add_str(out, "_utf8mb4 x'");
+	if (dia_buf_reserve(out, text.len * 2 + 1) != DIA_OK)
+		return;
+	for (size_t i = 0; i < text.len; i++) {
+		out->data[out->len++] = (uint8_t)digits[text.data[i] >> 4];
+		out->data[out->len++] = (uint8_t)digits[text.data[i] & 15];
+	}
+	dia_buf_add_u8(out, '\'');
+}
+
+void apply_sql_start(struct apply_db *db)
+{
+	dia_buf_reset(&db->sql);
+	/* gtid_seq_no cannot be set inside a transaction. */
+	if (db->needs_begin)
+		dia_buf_printf(&db->sql,
+			"SET SESSION gtid_seq_no=%" PRIu64 ";START TRANSACTION;",
+			apply_gtid_seq(db->batch_seq, true));
+}
+
+enum dia_rc apply_sql_run(struct apply_db *db, MYSQL_RES **ret_res, struct dia_err *reterr)
+{
+	MYSQL_RES *res = NULL;
+	int more;
+
+	if (ret_res != NULL)
+		*ret_res = NULL;
+	if (db->sql.failed)
+		return dia_err_set(reterr, DIA_E_NOMEM, 0, "out of memory for a statement");
+	if (mysql_real_query(db->mysql, (const char *)db->sql.data,
+		    (unsigned long)db->sql.len) != 0)
+		goto failed;
+	for (;;) {
+		res = mysql_store_result(db->mysql);
+		if (res == NULL && mysql_errno(db->mysql) != 0)
+			goto failed;
+		more = mysql_next_result(db->mysql);
+		if (more != 0)
+			break;
+		mysql_free_result(res);
+	}
+	if (more > 0) {
+		mysql_free_result(res);
+		goto failed;
+	}
+	db->needs_begin = false;
+	if (ret_res != NULL)
+		*ret_res = res;
+	else
+		mysql_free_result(res);
+	return DIA_OK;
+failed:
+	/* The prefix itself never fails on a sound connection, so the transaction is open:
+	 * the caller rolls back on any error it does not handle. */
+	db->needs_begin = false;
+	return dia_mariadb_error(db->mysql, reterr, "database");
+}
