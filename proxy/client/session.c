@@ -12,7 +12,7 @@
 
 enum {
 	ER_TOO_MANY_CONNECTIONS = 1040,
-	ER_NET_READ_ERROR = 1158,
+	ER_CONNECTION_KILLED = 1927,
 	STASH_READ = 16 * 1024,
 	FLUSH_MS = 60 * 1000, /* for a client to read what is queued at the end */
 };
@@ -333,7 +333,7 @@ static void backend_ended(struct dia_session *s)
 		"it was carried out is not known",
 		s->loop->server->backend.at[0].text);
 	dia_session_end_err(
-		s, seq, ER_NET_READ_ERROR, "08S01", text, "database connection lost");
+		s, seq, ER_CONNECTION_KILLED, "08S01", text, "database connection lost");
 }
 
 void dia_session_drain(struct dia_session *s)

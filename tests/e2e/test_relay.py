@@ -320,11 +320,11 @@ def test_database_dies_and_returns(own_db, start_relay):
                                      "WHERE state='User sleep'") == 2, 10, "SLEEP to run")
     own_db.kill()
     code, state, text = error_of(busy.packet())
-    assert (code, state) == (1158, "08S01")
+    assert (code, state) == (1927, "08S01")
     assert "database behind diarchy" in text and "127.0.0.1:%d" % own_db.port in text
     assert busy.seqs[-1] == 1
     said = sleeper.communicate(timeout=20)[0].decode()
-    assert "error 1158 (08S01) Lost connection to the database behind diarchy" in said, said
+    assert "error 1927 (08S01) Lost connection to the database behind diarchy" in said, said
     assert busy.closed() and idle.closed() and half.closed()
     dc.wait_until(lambda: relay.stats()["sessions"] == 0, 10, "sessions to end")
     fresh = Packets(relay.port, login=False)
