@@ -78,11 +78,25 @@ def run_round(two, number, seed):
         c.dc = _InSchema(c.dc)
         c.start()
     begun = time.monotonic()
+    broken = []
+
+    def lane(mine):
+        """Link faults run beside the others, so that both kinds meet."""
+        try:
+            for at, kind, which, duration in faults:
+                if (kind in ("cut", "freeze")) == mine:
+                    time.sleep(max(0, begun + at - time.monotonic()))
+                    inject(two, kind, which, duration)
+        except Exception as e:
+            broken.append(e)
     try:
-        for at, kind, which, duration in faults:
-            stop.wait(max(0, begun + at - time.monotonic()))
-            inject(two, kind, which, duration)
+        beside = threading.Thread(target=lane, args=(True,))
+        beside.start()
+        lane(False)
+        beside.join()
         stop.wait(max(0, begun + SECONDS - time.monotonic()))
+        if broken:
+            raise broken[0]
     finally:
         stop.set()
         for c in clients:
