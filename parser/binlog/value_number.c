@@ -140,7 +140,7 @@ static void add_digits(const struct decimal_digits *d, struct dia_buf *out)
 static bool special_text(double v, struct dia_buf *out)
 {
 	if (v == 0)
-		(void)dia_buf_add_str(out, signbit(v) ? "-0" : "0");
+		(void)dia_buf_add_u8(out, '0'); /* of -0 as well */
 	else if (isnan(v))
 		(void)dia_buf_add_str(out, "nan");
 	else if (isinf(v))

@@ -454,7 +454,7 @@ static void test_doubles(void **state)
 		const char *text;
 	} cases[] = {
 		{0, "0"},
-		{-0.0, "-0"},
+		{-0.0, "0"},
 		{0.1, "0.1"},
 		{5e-324, "5e-324"},
 		{2.5e-310, "2.5e-310"},
