@@ -26,11 +26,13 @@ def cpu_seconds(pid):
 
 
 def cpu_by_thread(pid):
+    """{"name#n": seconds}, n counting the threads in the order they were started."""
     found = {}
-    for task in Path("/proc/%d/task" % pid).iterdir():
+    tasks = sorted(Path("/proc/%d/task" % pid).iterdir(), key=lambda task: int(task.name))
+    for n, task in enumerate(tasks):
         try:
-            name = (task / "comm").read_text().strip()
-            found[name] = found.get(name, 0) + int((task / "schedstat").read_text().split()[0]) / 1e9
+            name = "%s#%d" % ((task / "comm").read_text().strip(), n)
+            found[name] = int((task / "schedstat").read_text().split()[0]) / 1e9
         except OSError:
             continue
     return found
