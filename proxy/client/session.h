@@ -75,12 +75,16 @@ struct dia_upstream {
 	uint32_t left;  /* payload bytes of the packet at hand still to pass (or skip) */
 	bool continues; /* another packet belongs to it */
 	bool skipping;  /* the packet is refused: drop it */
+	bool answers;   /* … and when it is over, answer with verdict */
+	bool expects;   /* the packet is a command that gets a reply */
+	uint8_t seq;    /* of the packet at hand */
 	bool raw;       /* LOCAL INFILE: packets up to an empty one are a file */
 	bool blocked;   /* stash holds what cannot pass now */
 	bool multi;     /* several statements in one text are allowed */
 	bool no_last;   /* the PREPARE that "last" would name was refused here */
 	uint32_t sql_flags; /* what the login's character set says */
 	size_t need;        /* stash is of no use before it has this many bytes */
+	struct dia_guard_verdict verdict;
 	struct dia_buf stash;
 };
 

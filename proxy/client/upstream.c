@@ -39,6 +39,7 @@ static enum action pass(struct dia_session *s, uint32_t len)
 {
 	s->up.left = len;
 	s->up.continues = len == DIA_PACKET_MAX;
+	s->up.expects = false;
 	return PASS;
 }
 
@@ -137,16 +138,15 @@ static uint32_t sql_flags(const struct dia_session *s)
 			       : 0);
 }
 
-/* Queue the answer to a command that does not pass. */
-static enum action answer(struct dia_session *s, uint8_t seq, uint32_t len,
+/* The command does not pass. It is answered when it is over: the sequence number of the
+ * reply follows that of its last packet. */
+static enum action answer(struct dia_session *s, uint32_t len,
 	struct dia_guard_verdict verdict, enum dia_counter counter)
 {
 	dia_count(s->loop, DIA_COUNT_COMMANDS, 1);
 	dia_count(s->loop, counter, 1);
-	if (!dia_local_push(s, seq, verdict)) {
-		s->doomed = true;
-		return WAIT;
-	}
+	s->up.answers = true;
+	s->up.verdict = verdict;
 	return drop(s, len);
 }
 
@@ -175,14 +175,14 @@ static enum action text_begins(
 		return PASS;
 	case DIA_GUARD_REFUSE:
 		s->up.no_last |= prepare;
-		return answer(s, p[3], len, v, DIA_COUNT_REFUSED);
+		return answer(s, len, v, DIA_COUNT_REFUSED);
 	case DIA_GUARD_SHOW_STATUS:
 	case DIA_GUARD_SHOW_CONFLICTS:
 	case DIA_GUARD_SHOW_POLICIES:
 		break;
 	}
 	if (!prepare)
-		return answer(s, p[3], len, v, DIA_COUNT_CONSOLE);
+		return answer(s, len, v, DIA_COUNT_CONSOLE);
 	s->up.no_last = true;
 	v = (struct dia_guard_verdict){.kind = DIA_GUARD_REFUSE,
 		.error = 1295,
@@ -190,7 +190,7 @@ static enum action text_begins(
 		.message = "SHOW DIARCHY is not supported in the prepared statement "
 			   "protocol; "
 			   "send it as a plain query"};
-	return answer(s, p[3], len, v, DIA_COUNT_REFUSED);
+	return answer(s, len, v, DIA_COUNT_REFUSED);
 }
 
 /* After a PREPARE was refused here, the server's "last statement" is an older one: a
@@ -206,7 +206,7 @@ static enum action last_stmt_begins(struct dia_session *s, const uint8_t *p, uin
 
 	if (dia_command_reply(p[4]) == DIA_REPLY_NONE)
 		return drop(s, len);
-	return answer(s, p[3], len, v, DIA_COUNT_REFUSED);
+	return answer(s, len, v, DIA_COUNT_REFUSED);
 }
 
 static enum action command_begins(
@@ -242,9 +242,12 @@ static enum action command_begins(
 	}
 	dia_count(s->loop, DIA_COUNT_COMMANDS, 1);
 	reply = dia_command_reply(command);
-	if (reply != DIA_REPLY_NONE)
+	(void)pass(s, len);
+	if (reply != DIA_REPLY_NONE) {
 		dia_pending_push(s, reply, (uint8_t)(p[3] + 1));
-	return pass(s, len);
+		s->up.expects = true;
+	}
+	return PASS;
 }
 
 /* Packets that belong to the command before: the login's or COM_CHANGE_USER's exchange
@@ -278,6 +281,29 @@ static bool belongs_to_last(struct dia_session *s, uint8_t seq)
 	return false;
 }
 
+static enum action continued(struct dia_session *s, uint32_t len, uint8_t seq)
+{
+	bool expects = s->up.expects;
+
+	(void)pass(s, len);
+	s->up.expects = expects;
+	if (expects && s->pending_count > 0)
+		s->pending[(s->pending_first + s->pending_count - 1U) % DIA_PENDING_MAX]
+			.seq = (uint8_t)(seq + 1);
+	return s->up.skipping ? DROP : PASS;
+}
+
+/* The last byte of a command, or of what belongs to one, was taken. */
+static void packet_over(struct dia_session *s)
+{
+	s->up.skipping = false;
+	if (!s->up.answers)
+		return;
+	s->up.answers = false;
+	if (!dia_local_push(s, s->up.seq, s->up.verdict))
+		s->doomed = true;
+}
+
 /* What to do with the packet whose first `avail` bytes are at p. */
 static enum action packet_begins(struct dia_session *s, uint8_t *p, size_t avail)
 {
@@ -288,10 +314,8 @@ static enum action packet_begins(struct dia_session *s, uint8_t *p, size_t avail
 	if (avail < DIA_PACKET_HEADER)
 		return need(s, DIA_PACKET_HEADER);
 	len = dia_le24(p);
-	if (s->up.continues) {
-		(void)pass(s, len);
-		return s->up.skipping ? DROP : PASS;
-	}
+	if (s->up.continues)
+		return continued(s, len, p[3]);
 	if (s->up.raw) {
 		s->up.raw = len != 0;
 		return pass(s, len);
@@ -335,12 +359,13 @@ static size_t take(struct dia_session *s, uint8_t *data, size_t len, bool from_s
 				break;
 			if (a == DROP)
 				forward(s, data + run, at - run, false);
+			up->seq = data[at + 3];
 			at += DIA_PACKET_HEADER;
 		}
 		if (up->skipping)
 			run = at;
 		if (up->left == 0 && !up->continues)
-			up->skipping = false;
+			packet_over(s);
 	}
 	if (s->state < DIA_SESSION_ENDING)
 		forward(s, data + run, at - run, from_stash && run == 0 && at == len);

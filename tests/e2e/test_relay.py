@@ -146,11 +146,16 @@ def test_commands_in_the_smallest_pieces(relay):
     "SET STATEMENT sql_log_bin=0 FOR INSERT INTO x VALUES (1)",
     "SELECT '" + "a" * 300000 + "'; SET sql_log_bin=0",
     "SELECT '" + "a" * 16000000 + "'; SET sql_log_bin=0",
+    "SET sql_log_bin=0; SELECT '" + "a" * 17000000 + "'",
+    "SET sql_log_bin=0; SELECT '" + "a" * (2 * 0xffffff - 29) + "'",
 ])
 def test_refused(relay, sql):
     c = Packets(relay.port)
+    c.seqs = []
     got = c.query(sql)
     assert len(got) == 1
+    # the sequence goes on from the last packet of the command
+    assert c.seqs == [(len(sql) + 1) // 0xffffff + 1]
     code, state, text = error_of(got[0])
     assert state != "HY000" or code != 0
     assert "diarchy" in text
