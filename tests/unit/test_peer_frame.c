@@ -496,8 +496,12 @@ static void records_are_checked(void **state)
 
 static void small_contents_are_checked(void **state)
 {
-	/* dep_dc with 8 entries and dep_seq with none; head otherwise fine. */
-	static const uint8_t deps[] = {0x08, 1, 0x18, 1, 0x52, 8, 2, 3, 4, 5, 6, 7, 8, 9};
+	/* Heads with a body of 1 byte: 2 dep_dc to 1 dep_seq; 8 of each; 1 of each. */
+	static const uint8_t uneven[] = {
+		0x08, 1, 0x18, 1, 0x60, 1, 0x52, 2, 2, 3, 0x5a, 1, 9};
+	static const uint8_t many[] = {0x08, 1, 0x18, 1, 0x60, 1, 0x52, 8, 2, 3, 4, 5, 6,
+		7, 8, 9, 0x5a, 8, 1, 1, 1, 1, 1, 1, 1, 1};
+	static const uint8_t even[] = {0x08, 1, 0x18, 1, 0x60, 1, 0x52, 1, 2, 0x5a, 1, 9};
 	static const uint8_t ack[] = {0x08, 1, 0x10, 2}; /* applied past received */
 	struct dia_frame_hello hello = hello_sample, got;
 	struct dia_frame_ack got_ack;
@@ -520,9 +524,15 @@ static void small_contents_are_checked(void **state)
 	assert_int_equal(dia_frame_get_hello(
 				 only_frame(&buf, DIA_FRAME_HELLO).payload, &got, NULL),
 		DIA_E_PROTOCOL);
-	assert_int_equal(dia_frame_get_begin(
-				 dia_slice_of(deps, sizeof(deps)), &head, &total, NULL),
+	assert_int_equal(dia_frame_get_begin(dia_slice_of(uneven, sizeof(uneven)), &head,
+				 &total, NULL),
 		DIA_E_PROTOCOL);
+	assert_int_equal(dia_frame_get_begin(
+				 dia_slice_of(many, sizeof(many)), &head, &total, NULL),
+		DIA_E_PROTOCOL);
+	assert_int_equal(dia_frame_get_begin(
+				 dia_slice_of(even, sizeof(even)), &head, &total, NULL),
+		DIA_OK);
 	assert_int_equal(
 		dia_frame_get_ack(dia_slice_of(ack, sizeof(ack)), &got_ack, NULL),
 		DIA_E_PROTOCOL);

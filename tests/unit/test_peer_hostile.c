@@ -170,6 +170,29 @@ static void strangers_do_no_harm(void **state)
 	fake_pair_fini(dc);
 }
 
+/* No more than a few strangers are borne at once, however patient they are. */
+static void strangers_are_few(void **state)
+{
+	static struct fake_dc dc[2];
+	int fds[40];
+
+	(void)state;
+	fake_pair_init(dc);
+	dc[0].config.handshake_ms = 600000;
+	fake_dc_start(&dc[0]);
+	for (int i = 0; i < 40; i++) {
+		fds[i] = fake_connect(dia_link_port(dc[0].link));
+		assert_true(fds[i] >= 0);
+	}
+	FAKE_AWAIT(dia_link_strangers(dc[0].link) == 40 - 16);
+	fake_source_publish(&dc[0].source, 100);
+	fake_dc_start(&dc[1]);
+	assert_true(fake_sink_wait(&dc[1].sink, 100));
+	for (int i = 0; i < 40; i++)
+		(void)close(fds[i]);
+	fake_pair_fini(dc);
+}
+
 /* Bytes of a ClientHello that come one by one do not stretch the deadline. */
 static void slow_loris_ends_at_the_deadline(void **state)
 {
@@ -521,6 +544,66 @@ static void impostor_learns_nothing(void **state)
 	fake_pair_fini(dc);
 }
 
+static void add_certificate(SSL_CTX *ctx)
+{
+	EVP_PKEY *key = EVP_EC_gen("P-256");
+	X509 *cert = X509_new();
+
+	assert_true(key != NULL && cert != NULL);
+	assert_non_null(X509_gmtime_adj(X509_getm_notBefore(cert), 0));
+	assert_non_null(X509_gmtime_adj(X509_getm_notAfter(cert), 3600));
+	assert_int_equal(X509_set_pubkey(cert, key), 1);
+	assert_true(X509_sign(cert, key, EVP_sha256()) > 0);
+	assert_int_equal(SSL_CTX_use_certificate(ctx, cert), 1);
+	assert_int_equal(SSL_CTX_use_PrivateKey(ctx, key), 1);
+	X509_free(cert);
+	EVP_PKEY_free(key);
+}
+
+/* Nor does a certificate help a server that ignores our key. */
+static void certificate_proves_nothing(void **state)
+{
+	static struct fake_dc dc[2];
+	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+	struct pollfd p = {.events = POLLIN};
+	uint64_t until = fake_now_ms() + 5000;
+	uint8_t byte;
+	uint16_t port;
+	int fd, got = -1;
+	SSL *ssl;
+
+	(void)state;
+	assert_non_null(ctx);
+	add_certificate(ctx);
+	fake_pair_init(dc);
+	assert_int_equal(dia_peer_sock_listen("127.0.0.1:0", &p.fd, &port, NULL), DIA_OK);
+	(void)snprintf(dc[0].address, sizeof(dc[0].address), "127.0.0.1:%u", port);
+	fake_dc_start(&dc[0]);
+	assert_int_equal(poll(&p, 1, 20000), 1);
+	fd = accept(p.fd, NULL, NULL);
+	dia_peer_sock_tune(fd);
+	ssl = SSL_new(ctx);
+	assert_true(ssl != NULL && SSL_set_fd(ssl, fd) == 1);
+	SSL_set_accept_state(ssl);
+	/* Not one byte of a hello comes out of the client. */
+	while (fake_now_ms() < until) {
+		struct pollfd q = {.fd = fd, .events = POLLIN};
+
+		got = SSL_read(ssl, &byte, 1);
+		if (got > 0 || SSL_get_error(ssl, got) != SSL_ERROR_WANT_READ)
+			break;
+		(void)poll(&q, 1, 1000);
+	}
+	assert_true(got <= 0);
+	FAKE_AWAIT(fake_stats(&dc[0]).last_error.rc == DIA_E_AUTH);
+	assert_int_equal(fake_stats(&dc[0]).connects, 0);
+	SSL_free(ssl);
+	SSL_CTX_free(ctx);
+	(void)close(fd);
+	(void)close(p.fd);
+	fake_pair_fini(dc);
+}
+
 static void configuration_is_checked(void **state)
 {
 	static struct fake_dc dc[2];
@@ -560,12 +643,14 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(wrong_secret_on_either_side),
 		cmocka_unit_test(strangers_do_no_harm),
+		cmocka_unit_test(strangers_are_few),
 		cmocka_unit_test(slow_loris_ends_at_the_deadline),
 		cmocka_unit_test(hello_is_checked),
 		cmocka_unit_test(mad_puller),
 		cmocka_unit_test(newer_connection_wins),
 		cmocka_unit_test(mad_sender),
 		cmocka_unit_test(impostor_learns_nothing),
+		cmocka_unit_test(certificate_proves_nothing),
 		cmocka_unit_test(configuration_is_checked),
 	};
 
