@@ -37,9 +37,13 @@ struct dia_applier {
 	struct dia_apply_batch batch; /* txn_count 0: none chosen yet */
 	size_t limit;                 /* most transactions in the next batch */
 	size_t told;                  /* of the committed batch, known to the engine */
-	bool open;                    /* a local transaction may be open */
-	uint64_t generation;          /* of the engine at CHECK */
-	struct dia_gtid_pos need;     /* read by POSITION */
+	/* Wait for capture before registering keys: what it has yet to read of the time
+	 * before (this process was down, the database was away) would be stamped above
+	 * what we register, and old writes would come back as new ones. */
+	bool catch_up;
+	bool open;                /* a local transaction may be open */
+	uint64_t generation;      /* of the engine at CHECK */
+	struct dia_gtid_pos need; /* read by POSITION */
 	uint64_t wait_since_ms, retry_at_ms;
 	uint32_t failures; /* in a row: errors and second checks that failed */
 	uint64_t random;
@@ -378,7 +382,10 @@ static void choose_batch(struct dia_applier *a)
 	for (size_t i = 0; i < a->batch.txn_count; i++)
 		a->batch.bytes += a->txns[i].txn->body_len;
 	a->told = 0;
-	set_state(a, a->batch.ddl ? DIA_APPLIER_DDL : DIA_APPLIER_CHECK);
+	if (a->batch.ddl)
+		set_state(a, DIA_APPLIER_DDL);
+	else
+		set_state(a, a->catch_up ? DIA_APPLIER_POSITION : DIA_APPLIER_CHECK);
 }
 
 static enum dia_rc step_idle(
@@ -521,6 +528,7 @@ static enum dia_rc step_wait(
 	passed = dia_gtid_pos_covers(dia_engine_position(a->c.engine), &a->need);
 	unlock_engine(a);
 	if (passed) {
+		a->catch_up = false;
 		set_state(a, a->open ? DIA_APPLIER_RECHECK : DIA_APPLIER_IDLE);
 		return DIA_OK;
 	}
@@ -619,6 +627,7 @@ static enum dia_rc step_reconnect(struct dia_applier *a, uint64_t wall_ms)
 	}
 	if (rc != DIA_OK)
 		return failed(a, rc, &err, wall_ms);
+	a->catch_up = true;
 	first = a->batch.txn_count > 0 ? a->txns[0].txn->head.seq : 0;
 	last = a->batch.txn_count > 0 ? a->txns[a->batch.txn_count - 1].txn->head.seq : 0;
 	if (seq < a->stats.applied_seq)
@@ -794,6 +803,7 @@ enum dia_rc dia_applier_new(const struct dia_applier_config *c, struct dia_appli
 	if (a->c.lock_wait_ms == 0)
 		a->c.lock_wait_ms = LOCK_WAIT_MS;
 	a->limit = a->c.batch_txns;
+	a->catch_up = true;
 	a->random = UINT64_C(0x9e3779b97f4a7c15) * (c->origin.id + UINT64_C(1));
 	a->received_seq = c->applied_seq - c->replay_txns;
 	a->stats.received_seq = a->received_seq;

@@ -5,12 +5,15 @@
  * One applier per origin. It takes transactions from its queue in order, forms a batch,
  * and walks:
  *
- *   IDLE -> CHECK -> BEGIN -> WRITE -> POSITION -> WAIT -> RECHECK -> COMMIT -> COMMITTED
- * -> IDLE ^                                      |       | something new
- *             |__________________________ ROLLBACK <-+-------+   (WAIT: held locks too
- * long) IDLE -> DDL -> COMMITTED -> IDLE deadlock, lock timeout: ROLLBACK -> RETRY
- * (back-off) -> CHECK connection lost: RECONNECT -> CHECK, or COMMITTED when the mark
- * says so permanent error: ROLLBACK -> STOPPED
+ *   IDLE -> CHECK -> BEGIN -> WRITE -> POSITION -> WAIT -> RECHECK
+ *             -> COMMIT -> COMMITTED -> IDLE
+ *   IDLE -> DDL -> COMMITTED -> IDLE
+ *   RECHECK, something new: ROLLBACK -> IDLE
+ *   WAIT, row locks held too long: ROLLBACK -> WAIT (without locks) -> IDLE
+ *   after a start or a reconnect, first: IDLE -> POSITION -> WAIT -> IDLE (no locks)
+ *   deadlock, lock timeout: ROLLBACK -> RETRY (back-off) -> IDLE
+ *   connection lost: RECONNECT -> IDLE, or COMMITTED when the mark says so
+ *   permanent error: ROLLBACK -> STOPPED
  *
  * Every step does at most one call of the database ops. In the proxy a thread runs steps
  * and those calls block; in the simulation a call that would wait for a row lock returns
@@ -61,7 +64,8 @@ struct dia_apply_ops {
 	 */
 	enum dia_rc (*write)(
 		void *db, struct dia_apply_batch *batch, struct dia_err *reterr);
-	/* @@gtid_binlog_pos, read while the row locks are held. */
+	/* @@gtid_binlog_pos, read while the row locks are held; after a start or a
+	 * reconnect once without a transaction. */
 	enum dia_rc (*position)(
 		void *db, struct dia_gtid_pos *ret, struct dia_err *reterr);
 	enum dia_rc (*commit)(void *db, struct dia_err *reterr);

@@ -19,6 +19,7 @@ static const char letters[OPS + 1] = "pbwqcrdR";
 struct fake {
 	char calls[256]; /* a letter per call; parse only when it fails */
 	enum dia_rc next[OPS];
+	int after[OPS];       /* successful calls before that */
 	int repeat[OPS];      /* how often `next` is returned, 0: DIA_OK */
 	uint64_t applied_seq; /* what reconnect reports */
 	struct dia_gtid_pos position;
@@ -45,6 +46,10 @@ static enum dia_rc call(struct fake *f, enum op op, struct dia_err *reterr)
 	assert_int_equal(f->locked, 0);
 	if (n + 1 < sizeof(f->calls) && (op != PARSE || f->repeat[op] > 0))
 		f->calls[n] = letters[op];
+	if (f->after[op] > 0) {
+		f->after[op]--;
+		return DIA_OK;
+	}
 	if (f->repeat[op] == 0)
 		return DIA_OK;
 	f->repeat[op]--;
@@ -286,7 +291,7 @@ static void test_one_batch(void **state)
 	push(&r, 2, "b");
 	push(&r, 3, "a");
 	assert_int_equal(settle(&r), DIA_E_AGAIN);
-	assert_string_equal(r.db.calls, "bwqc");
+	assert_string_equal(r.db.calls, "qbwqc");
 	assert_int_equal(r.db.written_txns, 3);
 	assert_int_equal(stats(&r).applied_seq, 3);
 	assert_int_equal(stats(&r).txns, 3);
@@ -307,7 +312,7 @@ static void test_batch_limits(void **state)
 	for (uint64_t i = 1; i <= 6; i++)
 		push(&r, i, "k");
 	assert_int_equal(settle(&r), DIA_E_AGAIN);
-	assert_string_equal(r.db.calls, "bwqcbwqc"); /* four, then two */
+	assert_string_equal(r.db.calls, "qbwqcbwqc"); /* four, then two */
 	assert_int_equal(r.db.written_txns, 2);
 	memset(big, 'x', sizeof(big));
 	big[sizeof(big) - 1] = '\0';
@@ -422,7 +427,7 @@ static void test_watermark_between_two_of_a_batch(void **state)
 	push_watermark(&r, 1, 1);
 	push(&r, 2, "b");
 	assert_int_equal(settle(&r), DIA_E_AGAIN);
-	assert_string_equal(r.db.calls, "bwqc");
+	assert_string_equal(r.db.calls, "qbwqc");
 	assert_int_equal(r.db.written_txns, 2);
 	assert_int_equal(open_keys(&r), 0);
 	stop(&r);
@@ -437,15 +442,16 @@ static void test_waits_for_capture(void **state)
 
 	(void)state;
 	start(&r, 0);
-	r.db.position = (struct dia_gtid_pos){.count = 1, .at = {{0, 1, 5}}};
 	push(&r, 1, "a");
+	step_to(&r, DIA_APPLIER_BEGIN);
+	r.db.position = (struct dia_gtid_pos){.count = 1, .at = {{0, 1, 5}}};
 	step_to(&r, DIA_APPLIER_WAIT);
 	assert_int_equal(dia_applier_step(r.a, r.now_ms, &wait_ms), DIA_E_AGAIN);
 	assert_true(wait_ms > 0);
 	assert_int_equal(
 		dia_engine_captured(r.engine, (struct dia_gtid){0, 1, 5}), DIA_OK);
 	assert_int_equal(settle(&r), DIA_E_AGAIN);
-	assert_string_equal(r.db.calls, "bwqc");
+	assert_string_equal(r.db.calls, "qbwqc");
 	stop(&r);
 }
 
@@ -456,16 +462,42 @@ static void test_lets_go_of_locks_when_capture_lags(void **state)
 
 	(void)state;
 	start(&r, 0);
-	r.db.position = (struct dia_gtid_pos){.count = 1, .at = {{0, 1, 5}}};
 	push(&r, 1, "a");
+	step_to(&r, DIA_APPLIER_BEGIN);
+	r.db.position = (struct dia_gtid_pos){.count = 1, .at = {{0, 1, 5}}};
 	assert_int_equal(settle(&r), DIA_E_AGAIN);
-	assert_string_equal(r.db.calls, "bwqr");
+	assert_string_equal(r.db.calls, "qbwqr");
 	assert_int_equal(stats(&r).state, DIA_APPLIER_WAIT);
 	assert_int_equal(
 		dia_engine_captured(r.engine, (struct dia_gtid){0, 1, 5}), DIA_OK);
 	assert_int_equal(settle(&r), DIA_E_AGAIN);
-	assert_string_equal(r.db.calls, "bwqrbwqc");
+	assert_string_equal(r.db.calls, "qbwqrbwqc");
 	assert_int_equal(stats(&r).applied_seq, 1);
+	stop(&r);
+}
+
+/* After a start, what capture has yet to read of the time before must not be stamped
+ * above what arrives now: no key is registered before capture has caught up. */
+static void test_catches_up_before_registering(void **state)
+{
+	struct rig r;
+	uint64_t wait_ms;
+	struct dia_engine_stats s;
+
+	(void)state;
+	start(&r, 0);
+	r.db.position = (struct dia_gtid_pos){.count = 1, .at = {{0, 1, 5}}};
+	push(&r, 1, "a");
+	step_to(&r, DIA_APPLIER_WAIT);
+	r.now_ms += 100000;
+	assert_int_equal(dia_applier_step(r.a, r.now_ms, &wait_ms), DIA_E_AGAIN);
+	assert_string_equal(r.db.calls, "q");
+	dia_engine_stats(r.engine, &s);
+	assert_int_equal(s.inflight_keys, 0);
+	assert_int_equal(
+		dia_engine_captured(r.engine, (struct dia_gtid){0, 1, 5}), DIA_OK);
+	assert_int_equal(settle(&r), DIA_E_AGAIN);
+	assert_string_equal(r.db.calls, "qbwqc");
 	stop(&r);
 }
 
@@ -476,11 +508,11 @@ static void test_new_rival_rolls_back(void **state)
 	(void)state;
 	start(&r, 0);
 	push(&r, 1, "a");
-	step_to(&r, DIA_APPLIER_WAIT);
+	step_to(&r, DIA_APPLIER_RECHECK);
 	assert_int_equal(r.db.first.verdict, DIA_APPLY);
 	local(&r, 1, "a"); /* in flight: it is stamped above ours */
 	assert_int_equal(settle(&r), DIA_E_AGAIN);
-	assert_string_equal(r.db.calls, "bwqrbwqc");
+	assert_string_equal(r.db.calls, "qbwqrbwqc");
 	assert_int_equal(r.db.first.verdict, DIA_KEEP_LOCAL);
 	assert_true(r.db.first.conflict);
 	assert_int_equal(r.db.first_rival, 1);
@@ -497,10 +529,10 @@ static void test_new_change_of_another_key_does_not(void **state)
 	(void)state;
 	start(&r, 0);
 	push(&r, 1, "a");
-	step_to(&r, DIA_APPLIER_WAIT);
+	step_to(&r, DIA_APPLIER_RECHECK);
 	local(&r, 1, "b");
 	assert_int_equal(settle(&r), DIA_E_AGAIN);
-	assert_string_equal(r.db.calls, "bwqc");
+	assert_string_equal(r.db.calls, "qbwqc");
 	assert_int_equal(stats(&r).second_check_rollbacks, 0);
 	stop(&r);
 }
@@ -534,7 +566,7 @@ static void test_lost_tail_stops(void **state)
 	assert_int_equal(dia_deps_raise(&t->head.deps, east, 2), DIA_OK);
 	assert_int_equal(dia_applier_push(r.a, t), DIA_OK);
 	assert_int_equal(settle(&r), DIA_E_STOPPED);
-	assert_string_equal(r.db.calls, "bwqr");
+	assert_string_equal(r.db.calls, "qbwqr");
 	assert_int_equal(stats(&r).error.rc, DIA_E_LOST_TAIL);
 	stop(&r);
 }
@@ -549,6 +581,7 @@ static void one_error(
 	start(&r, 0);
 	r.db.next[op] = rc;
 	r.db.repeat[op] = 1;
+	r.db.after[op] = op == POSITION; /* the first one is the catching up */
 	push(&r, 1, "a");
 	assert_int_equal(settle(&r), end);
 	assert_string_equal(r.db.calls, calls);
@@ -562,32 +595,32 @@ static void one_error(
 static void test_transient_error_at_each_call(void **state)
 {
 	(void)state;
-	one_error(PARSE, DIA_E_DB_RETRY, "pbwqc", DIA_E_AGAIN, 1);
-	one_error(BEGIN, DIA_E_DB_RETRY, "brbwqc", DIA_E_AGAIN, 1);
-	one_error(WRITE, DIA_E_DB_RETRY, "bwrbwqc", DIA_E_AGAIN, 1);
-	one_error(WRITE, DIA_E_NOMEM, "bwrbwqc", DIA_E_AGAIN, 1);
-	one_error(POSITION, DIA_E_DB_RETRY, "bwqrbwqc", DIA_E_AGAIN, 1);
-	one_error(COMMIT, DIA_E_DB_RETRY, "bwqcrbwqc", DIA_E_AGAIN, 1);
+	one_error(PARSE, DIA_E_DB_RETRY, "pqbwqc", DIA_E_AGAIN, 1);
+	one_error(BEGIN, DIA_E_DB_RETRY, "qbrbwqc", DIA_E_AGAIN, 1);
+	one_error(WRITE, DIA_E_DB_RETRY, "qbwrbwqc", DIA_E_AGAIN, 1);
+	one_error(WRITE, DIA_E_NOMEM, "qbwrbwqc", DIA_E_AGAIN, 1);
+	one_error(POSITION, DIA_E_DB_RETRY, "qbwqrbwqc", DIA_E_AGAIN, 1);
+	one_error(COMMIT, DIA_E_DB_RETRY, "qbwqcrbwqc", DIA_E_AGAIN, 1);
 }
 
 static void test_connection_lost_at_each_call(void **state)
 {
 	(void)state;
-	one_error(PARSE, DIA_E_DB_GONE, "pRbwqc", DIA_E_AGAIN, 1);
-	one_error(BEGIN, DIA_E_DB_GONE, "bRbwqc", DIA_E_AGAIN, 1);
-	one_error(WRITE, DIA_E_DB_GONE, "bwRbwqc", DIA_E_AGAIN, 1);
-	one_error(POSITION, DIA_E_DB_GONE, "bwqRbwqc", DIA_E_AGAIN, 1);
-	one_error(COMMIT, DIA_E_DB_GONE, "bwqcRbwqc", DIA_E_AGAIN, 1);
+	one_error(PARSE, DIA_E_DB_GONE, "pRqbwqc", DIA_E_AGAIN, 1);
+	one_error(BEGIN, DIA_E_DB_GONE, "qbRqbwqc", DIA_E_AGAIN, 1);
+	one_error(WRITE, DIA_E_DB_GONE, "qbwRqbwqc", DIA_E_AGAIN, 1);
+	one_error(POSITION, DIA_E_DB_GONE, "qbwqRqbwqc", DIA_E_AGAIN, 1);
+	one_error(COMMIT, DIA_E_DB_GONE, "qbwqcRqbwqc", DIA_E_AGAIN, 1);
 }
 
 static void test_permanent_error_at_each_call(void **state)
 {
 	(void)state;
 	one_error(PARSE, DIA_E_PROTOCOL, "p", DIA_E_STOPPED, 0);
-	one_error(BEGIN, DIA_E_DB, "br", DIA_E_STOPPED, 0);
-	one_error(WRITE, DIA_E_DB, "bwr", DIA_E_STOPPED, 0);
-	one_error(POSITION, DIA_E_DB, "bwqr", DIA_E_STOPPED, 0);
-	one_error(COMMIT, DIA_E_DB, "bwqcr", DIA_E_STOPPED, 0);
+	one_error(BEGIN, DIA_E_DB, "qbr", DIA_E_STOPPED, 0);
+	one_error(WRITE, DIA_E_DB, "qbwr", DIA_E_STOPPED, 0);
+	one_error(POSITION, DIA_E_DB, "qbwqr", DIA_E_STOPPED, 0);
+	one_error(COMMIT, DIA_E_DB, "qbwqcr", DIA_E_STOPPED, 0);
 }
 
 static void test_lost_commit_reply(void **state)
@@ -604,7 +637,7 @@ static void test_lost_commit_reply(void **state)
 	push(&r, 2, "b");
 	push_watermark(&r, 2, 1);
 	assert_int_equal(settle(&r), DIA_E_AGAIN);
-	assert_string_equal(r.db.calls, "bwqcR"); /* not written a second time */
+	assert_string_equal(r.db.calls, "qbwqcR"); /* not written a second time */
 	assert_int_equal(stats(&r).applied_seq, 2);
 	assert_int_equal(stats(&r).txns, 2);
 	assert_int_equal(open_keys(&r), 0);
@@ -623,7 +656,7 @@ static void test_reconnect_keeps_trying(void **state)
 	r.db.repeat[RECONNECT] = 20;
 	push(&r, 1, "a");
 	assert_int_equal(settle(&r), DIA_E_AGAIN);
-	assert_string_equal(r.db.calls, "bwRRRRRRRRRRRRRRRRRRRRRbwqc");
+	assert_string_equal(r.db.calls, "qbwRRRRRRRRRRRRRRRRRRRRRqbwqc");
 	/* The back-off grows but stays near a second. */
 	assert_true(r.now_ms - 1000000 > 2000);
 	assert_true(r.now_ms - 1000000 < 20000);
@@ -642,7 +675,7 @@ static void test_rollback_that_fails_drops_the_connection(void **state)
 	r.db.repeat[ROLLBACK] = 1;
 	push(&r, 1, "a");
 	assert_int_equal(settle(&r), DIA_E_AGAIN);
-	assert_string_equal(r.db.calls, "bwrRbwqc");
+	assert_string_equal(r.db.calls, "qbwrRqbwqc");
 	stop(&r);
 }
 
@@ -705,7 +738,7 @@ static void test_ddl_stands_alone(void **state)
 		dia_applier_push(r.a, txn(2, r.now_ms, "", DIA_TXN_DDL)), DIA_OK);
 	push(&r, 3, "b");
 	assert_int_equal(settle(&r), DIA_E_AGAIN);
-	assert_string_equal(r.db.calls, "bwqcdbwqc");
+	assert_string_equal(r.db.calls, "qbwqcdbwqc");
 	assert_int_equal(stats(&r).ddl, 1);
 	assert_int_equal(stats(&r).applied_seq, 3);
 	stop(&r);
@@ -725,7 +758,7 @@ static void test_ddl_errors(void **state)
 			dia_applier_push(r.a, txn(1, r.now_ms, "", DIA_TXN_DDL)), DIA_OK);
 		push(&r, 2, "b");
 		assert_int_equal(settle(&r), DIA_E_AGAIN);
-		assert_string_equal(r.db.calls, happens ? "dRbwqc" : "dRdbwqc");
+		assert_string_equal(r.db.calls, happens ? "dRqbwqc" : "dRdqbwqc");
 		stop(&r);
 	}
 	start(&r, 0);
@@ -751,7 +784,7 @@ static void test_held_while_too_far_ahead(void **state)
 	for (seen = 0; seen < 50; seen++)
 		if (dia_applier_step(r.a, r.now_ms, &wait_ms) == DIA_E_AGAIN)
 			break;
-	assert_string_equal(r.db.calls, "bwqc"); /* the one before it went through */
+	assert_string_equal(r.db.calls, "qbwqc"); /* the one before it went through */
 	assert_int_equal(stats(&r).state, DIA_APPLIER_HELD);
 	assert_int_equal(wait_ms, 4000);
 	/* Not even registered: a bad clock must not lift ours. */
@@ -796,7 +829,7 @@ static void test_replay_after_restart(void **state)
 	assert_int_equal(s.window_keys, 2);
 	push(&r, 3, "c");
 	assert_int_equal(settle(&r), DIA_E_AGAIN);
-	assert_string_equal(r.db.calls, "bwqc");
+	assert_string_equal(r.db.calls, "qbwqc");
 	stop(&r);
 }
 
@@ -811,6 +844,7 @@ int main(void)
 		cmocka_unit_test(test_watermark_between_two_of_a_batch),
 		cmocka_unit_test(test_waits_for_capture),
 		cmocka_unit_test(test_lets_go_of_locks_when_capture_lags),
+		cmocka_unit_test(test_catches_up_before_registering),
 		cmocka_unit_test(test_new_rival_rolls_back),
 		cmocka_unit_test(test_new_change_of_another_key_does_not),
 		cmocka_unit_test(test_rival_from_before_is_overwritten),
