@@ -119,7 +119,8 @@ static enum dia_rc open_journal(struct dia_capture *c, struct dia_err *reterr)
 			c->config.config->state_dir);
 	c->have_point = true;
 	c->pos = c->start.pos;
-	c->seq = c->start.seq;
+	c->seq = c->status.rebuild_seq = c->start.seq;
+	c->status.pos = c->pos;
 	return DIA_OK;
 }
 

@@ -79,7 +79,33 @@ static enum dia_rc announce(struct dia_capture *c)
 	return rc;
 }
 
-static void note_progress(struct dia_capture *c)
+/* Which file the binlog is read from at which sequence: to know later which one a restart
+ * needs. Files that no rebuild point needs are forgotten. */
+static void note_file(struct dia_capture *c, const char *file)
+{
+	size_t n = c->file_count, drop = 0;
+
+	if (file[0] != '\0' && (n == 0 || strcmp(c->files[n - 1].name, file) != 0)) {
+		if (n == DIA_CAPTURE_FILES) {
+			/* Rather think an older file is needed than a newer one. */
+			memmove(&c->files[1], &c->files[2],
+				(n - 2) * sizeof(c->files[0]));
+			n--;
+		}
+		c->files[n].seq = c->seq;
+		memcpy(c->files[n].name, file, sizeof(c->files[n].name));
+		c->file_count = n + 1;
+	}
+	while (drop + 1 < c->file_count &&
+		c->files[drop + 1].seq <= c->status.rebuild_seq)
+		drop++;
+	c->file_count -= drop;
+	memmove(c->files, c->files + drop, c->file_count * sizeof(c->files[0]));
+	if (c->file_count > 0)
+		memcpy(c->status.needed_file, c->files[0].name, sizeof(c->files[0].name));
+}
+
+void dia_capture_note_progress(struct dia_capture *c)
 {
 	uint64_t now_ms = dia_clock_wall_ms(&c->config.clock);
 	uint64_t then_ms = c->last_commit_time * 1000ULL;
@@ -90,6 +116,7 @@ static void note_progress(struct dia_capture *c)
 	c->status.pos = c->pos;
 	memcpy(c->status.file, stats.file, sizeof(stats.file));
 	c->status.file_pos = stats.pos;
+	note_file(c, stats.file);
 	c->status.events = stats.events;
 	c->status.bytes = stats.bytes;
 	c->status.xa_held = dia_group_held(c->groups);
@@ -138,7 +165,7 @@ enum dia_rc dia_capture_flush(struct dia_capture *c, struct dia_err *reterr)
 		dia_outbox_wake(c->outbox);
 	if (c->config.wake != NULL)
 		c->config.wake(c->config.wake_ctx);
-	note_progress(c);
+	dia_capture_note_progress(c);
 	return DIA_OK;
 }
 

@@ -16,6 +16,7 @@ enum {
 	DIA_CAPTURE_ID_LIVE = 128,
 	DIA_CAPTURE_ID_CATCHUP = 256,
 	DIA_CAPTURE_BURST = 256,
+	DIA_CAPTURE_FILES = 64,
 };
 
 /* A group that has been read but whose place is not yet announced. */
@@ -67,6 +68,11 @@ struct dia_capture {
 		bool heard;
 		uint64_t applied;
 	} peers[DIA_CONFIG_PEERS_MAX];
+	struct {
+		uint64_t seq; /* of the last local transaction before it */
+		char name[256];
+	} files[DIA_CAPTURE_FILES]; /* being read, oldest first */
+	size_t file_count;
 	uint64_t opened_after; /* highest position a peer has asked to go on from */
 	uint32_t opens;
 };
@@ -93,6 +99,7 @@ void dia_capture_check_purge(struct dia_capture *c);
  * to stop while the journal cannot be written. */
 DIA_MUST_CHECK enum dia_rc dia_capture_flush(
 	struct dia_capture *c, struct dia_err *reterr);
+void dia_capture_note_progress(struct dia_capture *c);
 /* What is due now and then: watermark, rebuild point, pruning. Nothing may be pending. */
 DIA_MUST_CHECK enum dia_rc dia_capture_housekeeping(
 	struct dia_capture *c, bool closing, struct dia_err *reterr);

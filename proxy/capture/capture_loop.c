@@ -65,17 +65,18 @@ static enum dia_rc load_due(struct dia_capture *c, struct dia_err *reterr)
 }
 
 /* Once all that the binlog held has gone by, everything in the journal must have been
- * met. */
-static enum dia_rc check_tail(
-	struct dia_capture *c, const struct dia_group *group, struct dia_err *reterr)
+ * met. And a server that lost commits may have given their GTIDs to others (`same`)
+ * since. */
+static enum dia_rc check_tail(struct dia_capture *c, const struct dia_group *group,
+	bool same, struct dia_err *reterr)
 {
 	struct dia_gtid_pos read = c->pos;
 
 	for (size_t i = 0; i < c->pending_count; i++)
 		if (dia_gtid_pos_update(&read, c->pending[i].gtid) != DIA_OK)
 			return DIA_OK;
-	if (dia_gtid_pos_update(&read, group->gtid) != DIA_OK ||
-		!dia_gtid_pos_covers(&read, &c->old_until))
+	if (!same && (dia_gtid_pos_update(&read, group->gtid) != DIA_OK ||
+			     !dia_gtid_pos_covers(&read, &c->old_until)))
 		return DIA_OK;
 	return dia_err_set(reterr, DIA_E_LOST_TAIL, 0,
 		"transaction %" PRIu64 " (GTID %" PRIu32 "-%" PRIu32 "-%" PRIu64
@@ -211,8 +212,8 @@ static enum dia_rc take_group(
 		rc = load_due(c, reterr);
 	if (rc == DIA_OK && c->have_due) {
 		ship = same_gtid(group->gtid, c->due.gtid);
-		if (!ship)
-			rc = check_tail(c, group, reterr);
+		if (!ship || !dia_catchup_plausible(&c->due, group->commit_time))
+			rc = check_tail(c, group, ship, reterr);
 	} else if (rc == DIA_OK && ship && c->power_loss) {
 		/* Before anything is stamped anew; what is known may go out meanwhile. */
 		rc = dia_capture_flush(c, reterr);
@@ -321,6 +322,7 @@ static enum dia_rc connect_and_stream(struct dia_capture *c, struct dia_err *ret
 	if (rc != DIA_OK)
 		return rc;
 	dia_capture_set_error(c, NULL);
+	dia_capture_note_progress(c);
 	dia_capture_set_state(c, dia_capture_rebuilding(c) ? DIA_CAPTURE_REBUILDING
 							   : DIA_CAPTURE_STREAMING);
 	rc = stream(c, reterr);
@@ -371,8 +373,10 @@ void *dia_capture_run(void *capture)
 			is_final(rc) ? "failed" : "interrupted", "code=%s error=%s",
 			dia_rc_label(rc),
 			dia_log_quote(quoted, sizeof(quoted), err.text));
-		if (is_final(rc))
+		if (is_final(rc)) {
+			mysql_thread_end();
 			return NULL;
+		}
 		(void)pthread_mutex_lock(&c->status_lock);
 		c->status.reconnects++;
 		(void)pthread_mutex_unlock(&c->status_lock);
@@ -386,5 +390,6 @@ void *dia_capture_run(void *capture)
 		dia_log(DIA_LOG_WARN, "capture", "stop_unclean", "code=%s",
 			dia_rc_label(err.rc));
 	dia_capture_set_state(c, DIA_CAPTURE_STOPPED);
+	mysql_thread_end();
 	return NULL;
 }

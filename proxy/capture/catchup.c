@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 enum {
+	SLACK_MS = 2000, /* stamps of slow commits, seconds against milliseconds */
 	WAIT_MS = 50,
 	RETRY_US = 500 * 1000,
 };
@@ -137,6 +138,11 @@ static bool same_gtid(struct dia_gtid a, struct dia_gtid b)
 	return a.domain == b.domain && a.server == b.server && a.seq_no == b.seq_no;
 }
 
+bool dia_catchup_plausible(const struct dia_journal_entry *entry, uint32_t commit_time)
+{
+	return dia_hlc_ms(entry->stamp) + SLACK_MS >= commit_time * 1000ULL;
+}
+
 /* *ret stays NULL when the group is none that is wanted. */
 static enum dia_rc take_group(struct dia_catchup *c, const struct dia_group *group,
 	struct dia_txn **ret, struct dia_err *reterr)
@@ -153,12 +159,21 @@ static enum dia_rc take_group(struct dia_catchup *c, const struct dia_group *gro
 			return dia_err_set(reterr, DIA_E_LOST_TAIL, 0,
 				"transaction %" PRIu64 " (GTID %" PRIu32 "-%" PRIu32
 				"-%" PRIu64 ") was captured but is not in the binlog any "
-					    "more: the database "
+				"more: the database "
 				"has lost commits; bootstrap it from its peer",
 				c->due.seq, c->due.gtid.domain, c->due.gtid.server,
 				c->due.gtid.seq_no);
 		return DIA_OK;
 	}
+	if (!dia_catchup_plausible(&c->due, group->commit_time))
+		return dia_err_set(reterr, DIA_E_LOST_TAIL, 0,
+			"GTID %" PRIu32 "-%" PRIu32 "-%" PRIu64
+			" in the binlog is not the transaction %" PRIu64
+			" that was captured under it: the database has lost commits and "
+			"used "
+			"their numbers again; bootstrap it from its peer",
+			group->gtid.domain, group->gtid.server, group->gtid.seq_no,
+			c->due.seq);
 	c->have_due = false;
 	if (c->due.seq <= c->after_seq)
 		return DIA_OK;

@@ -39,4 +39,11 @@ void dia_catchup_free(struct dia_catchup *c);
 DIA_MUST_CHECK enum dia_rc dia_catchup_next(
 	struct dia_catchup *c, struct dia_txn **ret, struct dia_err *reterr);
 
+/*
+ * Whether the group with this commit time can be the one the entry was written for. A
+ * server that lost its last commits gives their GTIDs to new ones; those are later than
+ * the stamp.
+ */
+bool dia_catchup_plausible(const struct dia_journal_entry *entry, uint32_t commit_time);
+
 #endif /* DIA_CAPTURE_CATCHUP_H */

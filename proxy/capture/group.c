@@ -94,12 +94,6 @@ void dia_group_abort(struct dia_group_reader *g)
 	g->in_group = g->complete = g->skip_ddl = false;
 }
 
-void dia_group_configure(struct dia_group_reader *g, const struct dia_config *config)
-{
-	g->config.config = config;
-	dia_group_maps_clear(g);
-}
-
 size_t dia_group_held(const struct dia_group_reader *g)
 {
 	return HASH_COUNT(g->held);

@@ -79,8 +79,6 @@ DIA_MUST_CHECK enum dia_rc dia_group_take(struct dia_group_reader *g,
 
 /* Give up the group being read; prepared XA transactions stay. */
 void dia_group_abort(struct dia_group_reader *g);
-/* Another set of replicated tables (a reload), from the next group on. */
-void dia_group_configure(struct dia_group_reader *g, const struct dia_config *config);
 /* Prepared XA transactions whose end has not come: no rebuild point while there are any.
  */
 size_t dia_group_held(const struct dia_group_reader *g);

@@ -209,17 +209,15 @@ struct run {
 	size_t used;
 };
 
-static bool open_cursor(struct run *r, uint64_t after)
+static void open_cursor(struct run *r, uint64_t after)
 {
 	struct dia_err err;
 
 	if (r->cursor != NULL)
 		dia_capture_source.close(r->cursor);
 	r->cursor = NULL;
-	if (dia_capture_source.open(r->capture, after, &r->cursor, &err) == DIA_OK)
-		return true;
-	print_error("open", &err);
-	return false;
+	if (dia_capture_source.open(r->capture, after, &r->cursor, &err) != DIA_OK)
+		print_error("open", &err);
 }
 
 /* False to end. */
@@ -232,7 +230,7 @@ static bool command(struct run *r, const char *line)
 	else if (strcmp(line, "refused") == 0)
 		print_refused(r->capture);
 	else if (strncmp(line, "open ", 5) == 0)
-		(void)open_cursor(r, strtoull(line + 5, NULL, 10));
+		open_cursor(r, strtoull(line + 5, NULL, 10));
 	else if (strncmp(line, "ack ", 4) == 0)
 		for (size_t i = 0; i < r->config->peer.dc_count; i++)
 			dia_capture_source.acked(r->capture, r->config->peer.dcs[i].dc,
@@ -323,8 +321,8 @@ int main(int argc, char **argv)
 		print_error("start", &err);
 		return 1;
 	}
-	if (open_cursor(&r, strtoull(argv[2], NULL, 10)))
-		follow(&r);
+	open_cursor(&r, strtoull(argv[2], NULL, 10));
+	follow(&r);
 	if (r.cursor != NULL)
 		dia_capture_source.close(r.cursor);
 	dia_capture_close(r.capture);
