@@ -32,7 +32,8 @@ struct dia_apply {
 	size_t count;
 };
 
-/* ---- the thread ------------------------------------------------------------------------ */
+/* ---- the thread
+ * ------------------------------------------------------------------------ */
 
 static void wake(struct applier *a, bool stop)
 {
@@ -97,13 +98,13 @@ static void look(struct applier *a, struct seen *seen)
 		(void)n;
 	}
 	if (s.state == DIA_APPLIER_STOPPED && !seen->stopped)
-		dia_log(DIA_LOG_ERROR, "apply", "stopped", "dc=%s applied_seq=%" PRIu64 " error=%s",
-			a->name, s.applied_seq,
+		dia_log(DIA_LOG_ERROR, "apply", "stopped",
+			"dc=%s applied_seq=%" PRIu64 " error=%s", a->name, s.applied_seq,
 			dia_log_quote(quoted, sizeof(quoted), s.error.text));
 	else if (s.retries != seen->retries)
-		dia_log(s.error.rc == DIA_E_DB_GONE ? DIA_LOG_WARN : DIA_LOG_DEBUG, "apply",
-			"retry", "dc=%s retries=%" PRIu64 " error=%s", a->name, s.retries,
-			dia_log_quote(quoted, sizeof(quoted), s.error.text));
+		dia_log(s.error.rc == DIA_E_DB_GONE ? DIA_LOG_WARN : DIA_LOG_DEBUG,
+			"apply", "retry", "dc=%s retries=%" PRIu64 " error=%s", a->name,
+			s.retries, dia_log_quote(quoted, sizeof(quoted), s.error.text));
 	seen->applied_seq = s.applied_seq;
 	seen->queued_bytes = s.queued_bytes;
 	seen->retries = s.retries;
@@ -131,7 +132,8 @@ static void *run(void *arg)
 	return NULL;
 }
 
-/* ---- start and stop -------------------------------------------------------------------- */
+/* ---- start and stop
+ * -------------------------------------------------------------------- */
 
 static void applier_fini(struct applier *a)
 {
@@ -147,8 +149,8 @@ static void applier_fini(struct applier *a)
 	(void)pthread_mutex_destroy(&a->mutex);
 }
 
-static enum dia_rc applier_init(struct dia_apply *apply, const struct dia_config_peer *peer,
-	struct applier *a, struct dia_err *reterr)
+static enum dia_rc applier_init(struct dia_apply *apply,
+	const struct dia_config_peer *peer, struct applier *a, struct dia_err *reterr)
 {
 	const struct dia_config *config = apply->c.config;
 	struct dia_apply_db_config dc = {.config = config,
@@ -183,7 +185,8 @@ static enum dia_rc applier_init(struct dia_apply *apply, const struct dia_config
 	(void)pthread_condattr_destroy(&attr);
 	a->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (a->wake_fd < 0)
-		return dia_err_set(reterr, DIA_E_IO, 0, "eventfd for the applier of %s", a->name);
+		return dia_err_set(
+			reterr, DIA_E_IO, 0, "eventfd for the applier of %s", a->name);
 	rc = dia_apply_db_open(&dc, &a->db, &ac.applied_seq, reterr);
 	if (rc != DIA_OK)
 		return rc;
@@ -192,7 +195,8 @@ static enum dia_rc applier_init(struct dia_apply *apply, const struct dia_config
 							       : ac.applied_seq;
 	rc = dia_applier_new(&ac, &a->steps);
 	if (rc != DIA_OK)
-		return dia_err_set(reterr, rc, 0, "applier of %s: %s", a->name, dia_rc_text(rc));
+		return dia_err_set(
+			reterr, rc, 0, "applier of %s: %s", a->name, dia_rc_text(rc));
 	return DIA_OK;
 }
 
@@ -204,22 +208,25 @@ enum dia_rc dia_apply_start(
 
 	*ret = NULL;
 	if (apply == NULL)
-		return dia_err_set(reterr, DIA_E_NOMEM, 0, "out of memory for the appliers");
+		return dia_err_set(
+			reterr, DIA_E_NOMEM, 0, "out of memory for the appliers");
 	apply->c = *c;
 	apply->appliers = calloc(c->config->peer.dc_count + 1, sizeof(*apply->appliers));
 	if (apply->appliers == NULL)
-		rc = dia_err_set(reterr, DIA_E_NOMEM, 0, "out of memory for the appliers");
+		rc = dia_err_set(
+			reterr, DIA_E_NOMEM, 0, "out of memory for the appliers");
 	for (size_t i = 0; rc == DIA_OK && i < c->config->peer.dc_count; i++) {
 		apply->appliers[i].wake_fd = -1;
 		apply->count++;
-		rc = applier_init(apply, &c->config->peer.dcs[i], &apply->appliers[i], reterr);
+		rc = applier_init(
+			apply, &c->config->peer.dcs[i], &apply->appliers[i], reterr);
 	}
 	for (size_t i = 0; rc == DIA_OK && i < apply->count; i++) {
 		struct applier *a = &apply->appliers[i];
 
 		if (pthread_create(&a->thread, NULL, run, a) != 0)
-			rc = dia_err_set(reterr, DIA_E_NOMEM, 0, "no thread for the applier of %s",
-				a->name);
+			rc = dia_err_set(reterr, DIA_E_NOMEM, 0,
+				"no thread for the applier of %s", a->name);
 		else
 			a->started = true;
 	}
@@ -271,7 +278,8 @@ size_t dia_apply_stats(struct dia_apply *apply, struct dia_apply_stats *ret, siz
 	return n;
 }
 
-/* ---- the sink -------------------------------------------------------------------------- */
+/* ---- the sink
+ * -------------------------------------------------------------------------- */
 
 static struct applier *find(struct dia_apply *apply, struct dia_dc origin)
 {
@@ -297,7 +305,8 @@ static enum dia_rc sink_deliver(
 	else if (rc != DIA_E_AGAIN)
 		return dia_err_set(reterr, rc, 0,
 			"transaction %" PRIu64 " of %s cannot be taken: %s", seq, a->name,
-			rc == DIA_E_STATE ? "it does not follow the last one" : dia_rc_text(rc));
+			rc == DIA_E_STATE ? "it does not follow the last one"
+					  : dia_rc_text(rc));
 	return rc;
 }
 
@@ -329,16 +338,21 @@ static enum dia_rc sink_identify(void *ctx, struct dia_dc origin, uint64_t incar
 	if (known != incarnation)
 		return dia_err_set(reterr, DIA_E_LOST_TAIL, 0,
 			"%s numbers its transactions anew (identity %016" PRIx64
-			", known here %016" PRIx64 "): its state_dir was lost or replaced, or its "
-			"database restored; put the old state_dir back, or make both databases "
-			"equal and delete the row with origin=%u from diarchy.applied here",
+			", known here %016" PRIx64
+			"): its state_dir was lost or replaced, or its "
+			"database restored; put the old state_dir back, or make both "
+			"databases "
+			"equal and delete the row with origin=%u from diarchy.applied "
+			"here",
 			a->name, incarnation, known, origin.id);
 	dia_applier_stats(a->steps, &s);
 	if (head_seq < s.applied_seq)
 		return dia_err_set(reterr, DIA_E_LOST_TAIL, 0,
 			"%s has %" PRIu64 " transactions, but %" PRIu64
-			" of it are applied here: its database or its state_dir went back in "
-			"time (a crash with relaxed flushing, or a restored backup); copy what it "
+			" of it are applied here: its database or its state_dir went "
+			"back in "
+			"time (a crash with relaxed flushing, or a restored backup); "
+			"copy what it "
 			"lacks from here before it writes on",
 			a->name, head_seq, s.applied_seq);
 	return DIA_OK;

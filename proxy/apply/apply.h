@@ -1,12 +1,13 @@
 /*
- * proxy/apply/apply.h - applying what peers sent: one thread and one connection per origin.
+ * proxy/apply/apply.h - applying what peers sent: one thread and one connection per
+ * origin.
  *
  * Drives dia_applier (proxy/engine) with a MariaDB behind it: row events through BINLOG,
  * the applied mark and conflict records in the same local transaction, DDL once. Design
  * notes: proxy/DESIGN.md, "Apply".
  *
- * The account needs BINLOG REPLAY, BINLOG ADMIN, REPLICATION SLAVE ADMIN and all rights on
- * the replicated schemas and on `diarchy`; the schema `diarchy` must exist.
+ * The account needs BINLOG REPLAY, BINLOG ADMIN, REPLICATION SLAVE ADMIN and all rights
+ * on the replicated schemas and on `diarchy`; the schema `diarchy` must exist.
  */
 #ifndef DIA_APPLY_APPLY_H
 #define DIA_APPLY_APPLY_H
@@ -17,31 +18,32 @@
 #include "proxy/peer/link.h"
 
 /*
- * Types of conflict records, as in diarchy.conflicts.type and the metric label. Rival pairs
- * are named local change first: update_delete is a local UPDATE against a remote DELETE.
+ * Types of conflict records, as in diarchy.conflicts.type and the metric label. Rival
+ * pairs are named local change first: update_delete is a local UPDATE against a remote
+ * DELETE.
  */
-#define DIA_APPLY_CONFLICT_LIST(X)                                                             \
-	X(INSERT_INSERT, "insert_insert")                                                      \
-	X(INSERT_UPDATE, "insert_update")                                                      \
-	X(INSERT_DELETE, "insert_delete")                                                      \
-	X(UPDATE_INSERT, "update_insert")                                                      \
-	X(UPDATE_UPDATE, "update_update")                                                      \
-	X(UPDATE_DELETE, "update_delete")                                                      \
-	X(DELETE_INSERT, "delete_insert")                                                      \
-	X(DELETE_UPDATE, "delete_update")                                                      \
-	X(DELETE_DELETE, "delete_delete")                                                      \
-	X(UNIQUE_CLASH, "unique_clash")   /* a secondary unique key is taken */                \
-	X(FOREIGN_KEY, "foreign_key")     /* refused by a foreign key */                       \
-	X(CONSTRAINT, "constraint")       /* refused by a CHECK */                             \
-	X(MISSING_TABLE, "missing_table") /* the table is not here */                          \
-	X(SCHEMA, "schema")               /* the columns here cannot hold the value */         \
-	X(DDL, "ddl")                     /* a statement found its work already done, or undone */
+#define DIA_APPLY_CONFLICT_LIST(X)                                                     \
+	X(INSERT_INSERT, "insert_insert")                                              \
+	X(INSERT_UPDATE, "insert_update")                                              \
+	X(INSERT_DELETE, "insert_delete")                                              \
+	X(UPDATE_INSERT, "update_insert")                                              \
+	X(UPDATE_UPDATE, "update_update")                                              \
+	X(UPDATE_DELETE, "update_delete")                                              \
+	X(DELETE_INSERT, "delete_insert")                                              \
+	X(DELETE_UPDATE, "delete_update")                                              \
+	X(DELETE_DELETE, "delete_delete")                                              \
+	X(UNIQUE_CLASH, "unique_clash")   /* a secondary unique key is taken */        \
+	X(FOREIGN_KEY, "foreign_key")     /* refused by a foreign key */               \
+	X(CONSTRAINT, "constraint")       /* refused by a CHECK */                     \
+	X(MISSING_TABLE, "missing_table") /* the table is not here */                  \
+	X(SCHEMA, "schema")               /* the columns here cannot hold the value */ \
+	X(DDL, "ddl") /* a statement found its work already done, or undone */
 
 enum dia_apply_conflict {
 #define DIA_APPLY_CONFLICT_ENUM(id, label) DIA_APPLY_##id,
 	DIA_APPLY_CONFLICT_LIST(DIA_APPLY_CONFLICT_ENUM)
 #undef DIA_APPLY_CONFLICT_ENUM
-	DIA_APPLY_CONFLICT_TYPES
+		DIA_APPLY_CONFLICT_TYPES
 };
 const char *dia_apply_conflict_text(enum dia_apply_conflict type);
 
@@ -92,19 +94,22 @@ struct dia_apply_stats {
 	const char *name;
 	struct dia_applier_stats applier;
 	struct dia_apply_counters counters;
-	uint64_t lag_us; /* from capture there to commit here, of the newest transaction */
+	uint64_t
+		lag_us; /* from capture there to commit here, of the newest transaction */
 };
 /* One entry per peer, up to cap; returns how many. Any thread. */
 size_t dia_apply_stats(struct dia_apply *apply, struct dia_apply_stats *ret, size_t cap);
 
-/* ---- for tests and programs that step an applier themselves --------------------------- */
+/* ---- for tests and programs that step an applier themselves ---------------------------
+ */
 
 struct dia_apply_db_config {
 	const struct dia_config *config; /* borrowed */
 	struct dia_dc origin;
 	const char *origin_name, *self_name; /* borrowed */
 	atomic_uint_fast64_t *schema_generation;
-	struct dia_engine *engine; /* NULL: unique clashes are parked without a look at stamps */
+	struct dia_engine
+		*engine; /* NULL: unique clashes are parked without a look at stamps */
 	void (*lock)(void *ctx);
 	void (*unlock)(void *ctx);
 	void *lock_ctx;

@@ -1,4 +1,5 @@
-/* proxy/apply/bind.c - matching a schema that arrived with the table here; see source.h. */
+/* proxy/apply/bind.c - matching a schema that arrived with the table here; see source.h.
+ */
 #include "parser/binlog/collation.h"
 #include "proxy/apply/source.h"
 #include "proxy/core/log.h"
@@ -29,7 +30,8 @@ static enum dia_rc load_rows(struct apply_db *db, const struct apply_source *s,
 	dia_buf_reset(sql);
 	dia_buf_add_str(sql,
 		"SELECT COLUMN_NAME, LOWER(DATA_TYPE), COLUMN_TYPE, CHARACTER_SET_NAME, "
-		"CHARACTER_OCTET_LENGTH, NUMERIC_PRECISION, NUMERIC_SCALE, DATETIME_PRECISION, "
+		"CHARACTER_OCTET_LENGTH, NUMERIC_PRECISION, NUMERIC_SCALE, "
+		"DATETIME_PRECISION, "
 		"COLUMN_DEFAULT IS NOT NULL OR IS_NULLABLE='YES' OR EXTRA<>'' "
 		"FROM information_schema.COLUMNS WHERE TABLE_SCHEMA=");
 	apply_sql_text(sql, s->table.db);
@@ -39,13 +41,14 @@ static enum dia_rc load_rows(struct apply_db *db, const struct apply_source *s,
 	if (sql->failed)
 		return dia_err_set(reterr, DIA_E_NOMEM, 0, "out of memory");
 	*ret = NULL;
-	if (mysql_real_query(db->mysql, (const char *)sql->data, (unsigned long)sql->len) == 0)
+	if (mysql_real_query(
+		    db->mysql, (const char *)sql->data, (unsigned long)sql->len) == 0)
 		*ret = mysql_store_result(db->mysql);
 	if (*ret != NULL)
 		return DIA_OK;
-	rc = dia_mariadb_error(db->mysql, reterr, "columns of %.*s.%.*s", (int)s->table.db.len,
-		(const char *)s->table.db.data, (int)s->table.name.len,
-		(const char *)s->table.name.data);
+	rc = dia_mariadb_error(db->mysql, reterr, "columns of %.*s.%.*s",
+		(int)s->table.db.len, (const char *)s->table.db.data,
+		(int)s->table.name.len, (const char *)s->table.name.data);
 	return rc;
 }
 
@@ -132,8 +135,9 @@ static void guess_type(MYSQL_ROW row, struct apply_column *col)
 
 static bool is_integer(uint8_t type)
 {
-	return type == DIA_TYPE_TINY || type == DIA_TYPE_SHORT || type == DIA_TYPE_INT24 ||
-	       type == DIA_TYPE_LONG || type == DIA_TYPE_LONGLONG;
+	return type == DIA_TYPE_TINY || type == DIA_TYPE_SHORT ||
+	       type == DIA_TYPE_INT24 || type == DIA_TYPE_LONG ||
+	       type == DIA_TYPE_LONGLONG;
 }
 
 /* Whether the source's list of names is the beginning of the one in COLUMN_TYPE, so that
@@ -175,8 +179,8 @@ static bool charset_check(
 		return false;
 	if (strcmp(here, "utf8") == 0)
 		here = "utf8mb3";
-	if (strcmp(there, here) == 0 ||
-		(collation.charset == DIA_CHARSET_UTF8MB3 && strcmp(here, "utf8mb4") == 0))
+	if (strcmp(there, here) == 0 || (collation.charset == DIA_CHARSET_UTF8MB3 &&
+						strcmp(here, "utf8mb4") == 0))
 		return true;
 	if (dia_charset_unit((enum dia_charset)collation.charset) != 1 ||
 		strncmp(here, "utf16", 5) == 0 || strcmp(here, "ucs2") == 0 ||
@@ -242,7 +246,8 @@ static bool bind_column(
 	col->type = s->table.columns[col->from].type;
 	col->meta = s->table.columns[col->from].meta;
 	if (!match_column(&s->table.columns[col->from], row, &s->checks[col->from]))
-		never(s, "its type or character set there cannot be written here", row[COL_NAME]);
+		never(s, "its type or character set there cannot be written here",
+			row[COL_NAME]);
 	s->has_checks |= s->checks[col->from] != APPLY_CHECK_NONE;
 	return true;
 }
@@ -259,13 +264,14 @@ static void report(struct apply_db *db, struct apply_source *s)
 		(const char *)s->table.name.data);
 	if (s->fit == APPLY_FIT_REMAP)
 		dia_log(DIA_LOG_WARN, "apply", "columns_differ",
-			"dc=%s table=%s columns_there=%u columns_here=%u", db->c.origin_name,
-			dia_log_quote(why, sizeof(why), table), s->table.column_count,
-			s->column_count);
+			"dc=%s table=%s columns_there=%u columns_here=%u",
+			db->c.origin_name, dia_log_quote(why, sizeof(why), table),
+			s->table.column_count, s->column_count);
 	else
 		dia_log(DIA_LOG_ERROR, "apply",
 			s->fit == APPLY_FIT_MISSING ? "table_missing" : "columns_unfit",
-			"dc=%s table=%s.%s reason=%s remedy=\"make the table as it is in %s; "
+			"dc=%s table=%s.%s reason=%s remedy=\"make the table as it is in "
+			"%s; "
 			"the rows are in diarchy.conflicts\"",
 			db->c.origin_name, "", table,
 			dia_log_quote(why, sizeof(why), s->why), db->c.origin_name);
@@ -299,7 +305,8 @@ static enum dia_rc bind_rows(
 	s->columns = dia_arena_zalloc(&s->bind_arena, count + 1, sizeof(*s->columns));
 	s->checks = dia_arena_zalloc(&s->bind_arena, s->table.column_count, 1);
 	if (s->columns == NULL || s->checks == NULL)
-		return dia_err_set(reterr, DIA_E_NOMEM, 0, "out of memory for a table's columns");
+		return dia_err_set(
+			reterr, DIA_E_NOMEM, 0, "out of memory for a table's columns");
 	if (count == 0) {
 		(void)snprintf(s->why, sizeof(s->why), "no such table here");
 		return DIA_OK;
@@ -308,8 +315,8 @@ static enum dia_rc bind_rows(
 		s->fit = APPLY_FIT_REMAP;
 	for (uint32_t i = 0; i < count && (row = mysql_fetch_row(res)) != NULL; i++)
 		if (!bind_column(s, row, i, &s->columns[i]))
-			return dia_err_set(
-				reterr, DIA_E_NOMEM, 0, "out of memory for a table's columns");
+			return dia_err_set(reterr, DIA_E_NOMEM, 0,
+				"out of memory for a table's columns");
 	if (s->fit == APPLY_FIT_REMAP)
 		check_key(s);
 	return DIA_OK;
@@ -340,7 +347,8 @@ enum dia_rc apply_source_bind(
 	return DIA_OK;
 }
 
-static bool value_passes(uint8_t check, const struct dia_column *col, struct dia_slice packed)
+static bool value_passes(
+	uint8_t check, const struct dia_column *col, struct dia_slice packed)
 {
 	switch ((enum apply_value_check)check) {
 	case APPLY_CHECK_NONE:
@@ -350,9 +358,10 @@ static bool value_passes(uint8_t check, const struct dia_column *col, struct dia
 	case APPLY_CHECK_ASCII:
 	case APPLY_CHECK_BMP: {
 		/* Length bytes in front are no text. */
-		size_t skip = col->type == DIA_TYPE_VARCHAR || col->type == DIA_TYPE_STRING
-				      ? (col->meta > 255 ? 2 : 1)
-				      : col->meta;
+		size_t skip =
+			col->type == DIA_TYPE_VARCHAR || col->type == DIA_TYPE_STRING
+				? (col->meta > 255 ? 2 : 1)
+				: col->meta;
 		uint8_t limit = check == APPLY_CHECK_ASCII ? 0x80 : 0xf0;
 
 		for (size_t i = skip; i < packed.len; i++)

@@ -67,7 +67,8 @@ bool apply_is_row_error(int number)
 
 static bool is_primary_clash(const struct dia_err *err)
 {
-	return err->number == ER_DUP_ENTRY && strstr(err->text, "for key 'PRIMARY'") != NULL;
+	return err->number == ER_DUP_ENTRY &&
+	       strstr(err->text, "for key 'PRIMARY'") != NULL;
 }
 
 static enum dia_rc savepoint(
@@ -107,8 +108,8 @@ static enum dia_rc put_alone(
 
 /* Make the row what the change wants, whatever stands here. *repaired: that was not what
  * the change expected to find. */
-static enum dia_rc put_as_found(
-	struct apply_work *w, struct apply_item *item, bool *repaired, struct dia_err *reterr)
+static enum dia_rc put_as_found(struct apply_work *w, struct apply_item *item,
+	bool *repaired, struct dia_err *reterr)
 {
 	struct apply_put put = item->put;
 	bool moved = item->moved != NULL, old = false, new = false;
@@ -148,15 +149,16 @@ static void count_repair(struct apply_work *w, const struct apply_item *item)
 	w->db->pending_repairs++;
 	if (w->repairs_logged++ < REPAIRS_LOGGED)
 		dia_log(DIA_LOG_WARN, "apply", "row_repaired",
-			"dc=%s table=%.*s.%.*s seq=%llu reason=\"a row was missing or extra "
+			"dc=%s table=%.*s.%.*s seq=%llu reason=\"a row was missing or "
+			"extra "
 			"without a rival change; run diarchy verify\"",
 			w->db->c.origin_name, (int)t->db.len, (const char *)t->db.data,
 			(int)t->name.len, (const char *)t->name.data,
 			(unsigned long long)item->head->seq);
 }
 
-static enum dia_rc careful_row(
-	struct apply_work *w, struct apply_item *item, unsigned depth, struct dia_err *reterr)
+static enum dia_rc careful_row(struct apply_work *w, struct apply_item *item,
+	unsigned depth, struct dia_err *reterr)
 {
 	enum dia_apply_conflict type;
 	struct dia_err err = {.rc = DIA_OK};
@@ -185,7 +187,8 @@ static enum dia_rc careful_row(
 		rc = savepoint(w->db, "ROLLBACK TO SAVEPOINT", depth, reterr);
 		if (rc != DIA_OK)
 			return rc;
-		/* A client's row came or went between our look and our write: look again. */
+		/* A client's row came or went between our look and our write: look again.
+		 */
 		if (err.number != ER_KEY_NOT_FOUND && !is_primary_clash(&err))
 			break;
 	}
@@ -196,8 +199,8 @@ static enum dia_rc careful_row(
 }
 
 /* Try the items as one statement behind a savepoint. */
-static enum dia_rc put_together(struct apply_work *w, size_t from, size_t to, unsigned depth,
-	struct dia_err *reterr)
+static enum dia_rc put_together(struct apply_work *w, size_t from, size_t to,
+	unsigned depth, struct dia_err *reterr)
 {
 	struct apply_statement st;
 	enum dia_rc rc = savepoint(w->db, "SAVEPOINT", depth, reterr);
@@ -209,8 +212,8 @@ static enum dia_rc put_together(struct apply_work *w, size_t from, size_t to, un
 	return rc == DIA_OK ? apply_statement_send(&st, false, reterr) : rc;
 }
 
-enum dia_rc apply_careful(
-	struct apply_work *w, size_t from, size_t to, unsigned depth, struct dia_err *reterr)
+enum dia_rc apply_careful(struct apply_work *w, size_t from, size_t to, unsigned depth,
+	struct dia_err *reterr)
 {
 	struct dia_err err = {.rc = DIA_OK};
 	size_t middle = from + (to - from) / 2;

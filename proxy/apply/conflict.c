@@ -1,4 +1,5 @@
-/* proxy/apply/conflict.c - rows of diarchy.conflicts; see write.h and proxy/backend/schema.c. */
+/* proxy/apply/conflict.c - rows of diarchy.conflicts; see write.h and
+ * proxy/backend/schema.c. */
 #include "proxy/apply/write.h"
 #include "proxy/core/log.h"
 
@@ -60,7 +61,8 @@ static const char *time_text(struct dia_hlc stamp, char *out, size_t cap)
 	return out;
 }
 
-/* ---- SQL ------------------------------------------------------------------------------- */
+/* ---- SQL
+ * ------------------------------------------------------------------------------- */
 
 static void add_quoted(struct apply_db *db, struct dia_buf *out, struct dia_slice text)
 {
@@ -95,7 +97,8 @@ static void add_head(struct dia_buf *out, const struct dia_txn_head *head)
 
 static struct dia_slice cut(struct dia_slice name)
 {
-	return dia_slice_of(name.data, name.len < NAME_MAX_CHARS * 4 ? name.len : NAME_MAX_CHARS);
+	return dia_slice_of(
+		name.data, name.len < NAME_MAX_CHARS * 4 ? name.len : NAME_MAX_CHARS);
 }
 
 static void add_record(struct apply_work *w, const struct record *r)
@@ -109,14 +112,15 @@ static void add_record(struct apply_work *w, const struct record *r)
 	add_quoted(db, out, cut(r->table));
 	dia_buf_add_u8(out, ',');
 	add_quoted(db, out, r->key);
-	dia_buf_printf(out, ",'%s','%s','%s',", dia_apply_conflict_text(r->type), r->policy,
-		r->verdict);
+	dia_buf_printf(out, ",'%s','%s','%s',", dia_apply_conflict_text(r->type),
+		r->policy, r->verdict);
 	add_quoted(db, out, dia_slice_str(r->reason));
 	add_head(out, r->local);
 	add_head(out, r->remote);
 	dia_buf_add_u8(out, ',');
 	add_image(db, out,
-		r->local_image == NULL ? dia_slice_of(NULL, 0) : dia_slice_str(r->local_image));
+		r->local_image == NULL ? dia_slice_of(NULL, 0)
+				       : dia_slice_str(r->local_image));
 	dia_buf_add_u8(out, ',');
 	add_image(db, out, r->remote_image);
 	dia_buf_add_u8(out, ')');
@@ -129,12 +133,14 @@ enum dia_rc apply_records_send(struct apply_work *w, struct dia_err *reterr)
 	enum dia_rc rc;
 
 	if (w->records.failed)
-		return dia_err_set(reterr, DIA_E_NOMEM, 0, "out of memory for a conflict record");
+		return dia_err_set(
+			reterr, DIA_E_NOMEM, 0, "out of memory for a conflict record");
 	if (w->record_count == 0)
 		return DIA_OK;
 	apply_sql_start(db);
 	dia_buf_add_str(&db->sql,
-		"INSERT INTO diarchy.conflicts (db_name, table_name, row_key, type, policy, "
+		"INSERT INTO diarchy.conflicts (db_name, table_name, row_key, type, "
+		"policy, "
 		"verdict, reason, local_origin, local_seq, local_stamp, local_gtid, "
 		"remote_origin, remote_seq, remote_stamp, remote_gtid, local_image, "
 		"remote_image) VALUES ");
@@ -147,7 +153,8 @@ enum dia_rc apply_records_send(struct apply_work *w, struct dia_err *reterr)
 	return rc;
 }
 
-/* ---- records --------------------------------------------------------------------------- */
+/* ---- records
+ * --------------------------------------------------------------------------- */
 
 static void note(struct apply_db *db, const struct record *r)
 {
@@ -156,7 +163,8 @@ static void note(struct apply_db *db, const struct record *r)
 	db->pending_conflicts[r->type]++;
 	if (db->note_count == APPLY_NOTES_MAX)
 		return;
-	(void)snprintf(key, sizeof(key), "%.*s", (int)r->key.len, (const char *)r->key.data);
+	(void)snprintf(
+		key, sizeof(key), "%.*s", (int)r->key.len, (const char *)r->key.data);
 	{
 		char quoted[200], table[160], quoted_table[200];
 		struct apply_note *n = &db->notes[db->note_count++];
@@ -177,7 +185,8 @@ static void note(struct apply_db *db, const struct record *r)
 	}
 }
 
-static enum dia_rc record(struct apply_work *w, const struct record *r, struct dia_err *reterr)
+static enum dia_rc record(
+	struct apply_work *w, const struct record *r, struct dia_err *reterr)
 {
 	/* Room for this one, whose images may be long. */
 	if (w->record_count > 0 && w->records.len + r->remote_image.len > RECORD_BYTES) {
@@ -189,7 +198,8 @@ static enum dia_rc record(struct apply_work *w, const struct record *r, struct d
 	add_record(w, r);
 	note(w->db, r);
 	if (w->records.failed)
-		return dia_err_set(reterr, DIA_E_NOMEM, 0, "out of memory for a conflict record");
+		return dia_err_set(
+			reterr, DIA_E_NOMEM, 0, "out of memory for a conflict record");
 	return DIA_OK;
 }
 
@@ -237,15 +247,17 @@ static void reason_of(const struct apply_db *db, const struct dia_apply_change *
 
 	(void)time_text(winner->stamp, at, sizeof(at));
 	if (ms > 0)
-		(void)snprintf(out, cap, "%s's %s at %s is later than %s's by %" PRId64 " ms",
+		(void)snprintf(out, cap,
+			"%s's %s at %s is later than %s's by %" PRId64 " ms",
 			name_of(db, winner->origin), kind_text(kind), at,
 			name_of(db, loser->origin), ms);
 	else
 		(void)snprintf(out, cap,
-			"%s's %s and %s's fell into the same millisecond, %s; %s's stamp is the "
+			"%s's %s and %s's fell into the same millisecond, %s; %s's stamp "
+			"is the "
 			"higher",
-			name_of(db, winner->origin), kind_text(kind), name_of(db, loser->origin),
-			at, name_of(db, winner->origin));
+			name_of(db, winner->origin), kind_text(kind),
+			name_of(db, loser->origin), at, name_of(db, winner->origin));
 }
 
 enum dia_rc apply_record_conflict(struct apply_work *w, const struct apply_item *item,
@@ -301,7 +313,8 @@ enum dia_rc apply_record_parked(struct apply_work *w, const struct apply_item *i
 	enum dia_rc rc = images(item, kind, &key, &image, reterr);
 
 	(void)snprintf(text, sizeof(text), "%s's %s was not written: %s",
-		name_of(w->db, item->head->origin), kind_text(item->change->change.kind), reason);
+		name_of(w->db, item->head->origin), kind_text(item->change->change.kind),
+		reason);
 	if (rc == DIA_OK) {
 		struct record r = {.db = t->db,
 			.table = t->name,

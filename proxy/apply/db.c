@@ -18,8 +18,9 @@ enum dia_rc apply_db_session(MYSQL *mysql, struct dia_dc origin, struct dia_err 
 
 	if (rc != DIA_OK)
 		return rc;
-	/* The annotation of a BINLOG statement would be its base64 text, in the binlog once
-	 * more. READ COMMITTED takes no gap locks, which clients would deadlock with. */
+	/* The annotation of a BINLOG statement would be its base64 text, in the binlog
+	 * once more. READ COMMITTED takes no gap locks, which clients would deadlock
+	 * with. */
 	return dia_mariadb_exec(mysql, reterr,
 		"SET SESSION binlog_annotate_row_events=OFF, binlog_format=ROW, "
 		"binlog_row_image=FULL, tx_isolation='READ-COMMITTED', "
@@ -42,8 +43,8 @@ static enum dia_rc announce_format(struct apply_db *db, struct dia_err *reterr)
 		return dia_err_set(reterr, rc, 0, "out of memory");
 	rc = dia_mariadb_exec_slice(db->mysql, dia_buf_slice(&db->sql), reterr);
 	if (rc != DIA_OK)
-		return dia_err_wrap(
-			reterr, rc, "BINLOG (the account needs BINLOG REPLAY, see `diarchy check`)");
+		return dia_err_wrap(reterr, rc,
+			"BINLOG (the account needs BINLOG REPLAY, see `diarchy check`)");
 	return DIA_OK;
 }
 
@@ -52,7 +53,8 @@ static enum dia_rc read_mark(struct apply_db *db, struct dia_err *reterr)
 	MYSQL_RES *res;
 	MYSQL_ROW row;
 	enum dia_rc rc = dia_mariadb_query(db->mysql, &res, reterr,
-		"SELECT seq, incarnation FROM diarchy.applied WHERE origin=%u", db->c.origin.id);
+		"SELECT seq, incarnation FROM diarchy.applied WHERE origin=%u",
+		db->c.origin.id);
 
 	if (rc != DIA_OK)
 		return rc;
@@ -69,10 +71,12 @@ static enum dia_rc read_mark(struct apply_db *db, struct dia_err *reterr)
 static enum dia_rc check_mark_table(struct apply_db *db, struct dia_err *reterr)
 {
 	char columns[512];
-	enum dia_rc rc = dia_mariadb_query_one_string(db->mysql, columns, sizeof(columns), reterr,
-		"SELECT GROUP_CONCAT(COLUMN_NAME, ' ', COLUMN_TYPE ORDER BY ORDINAL_POSITION) "
-		"FROM information_schema.COLUMNS "
-		"WHERE TABLE_SCHEMA='diarchy' AND TABLE_NAME='applied'");
+	enum dia_rc rc =
+		dia_mariadb_query_one_string(db->mysql, columns, sizeof(columns), reterr,
+			"SELECT GROUP_CONCAT(COLUMN_NAME, ' ', COLUMN_TYPE ORDER BY "
+			"ORDINAL_POSITION) "
+			"FROM information_schema.COLUMNS "
+			"WHERE TABLE_SCHEMA='diarchy' AND TABLE_NAME='applied'");
 	static const char *const want[] = {"origin smallint(5) unsigned",
 		"seq bigint(20) unsigned", "stamp bigint(20) unsigned",
 		"incarnation bigint(20) unsigned"};
@@ -80,13 +84,16 @@ static enum dia_rc check_mark_table(struct apply_db *db, struct dia_err *reterr)
 
 	if (rc == DIA_E_NOT_FOUND)
 		return dia_err_set(reterr, DIA_E_DB, 0,
-			"table diarchy.applied is missing; start diarchy with an account that "
+			"table diarchy.applied is missing; start diarchy with an account "
+			"that "
 			"may create the schema `diarchy`");
 	for (size_t i = 0; rc == DIA_OK && i < sizeof(want) / sizeof(want[0]); i++) {
 		if (strncmp(at, want[i], strlen(want[i])) != 0)
 			rc = dia_err_set(reterr, DIA_E_DB, 0,
-				"diarchy.applied is not the table this version writes (%s, "
-				"expected %s there); was it made by another version of diarchy?",
+				"diarchy.applied is not the table this version writes "
+				"(%s, "
+				"expected %s there); was it made by another version of "
+				"diarchy?",
 				columns, want[i]);
 		at = strchr(at, ',');
 		at = at == NULL ? "" : at + 1;
@@ -109,7 +116,8 @@ static void allow_widening(struct apply_db *db)
 		    "SET GLOBAL slave_type_conversions='%s%sALL_NON_LOSSY'", now,
 		    now[0] != '\0' ? "," : "") != DIA_OK)
 		dia_log(DIA_LOG_WARN, "apply", "no_type_conversions",
-			"dc=%s remedy=\"set slave_type_conversions=ALL_NON_LOSSY: rows of a "
+			"dc=%s remedy=\"set slave_type_conversions=ALL_NON_LOSSY: rows "
+			"of a "
 			"column that was widened in one DC only are parked until then\"",
 			db->c.origin_name);
 }
@@ -154,7 +162,8 @@ enum dia_rc apply_db_connect(struct apply_db *db, struct dia_err *reterr)
 	return DIA_OK;
 }
 
-/* ---- the transaction ------------------------------------------------------------------ */
+/* ---- the transaction ------------------------------------------------------------------
+ */
 
 static void forget_pending(struct apply_db *db)
 {
@@ -168,13 +177,15 @@ static enum dia_rc op_begin(void *ctx, struct dia_err *reterr)
 	struct apply_db *db = ctx;
 
 	if (db->mysql == NULL)
-		return dia_err_set(reterr, DIA_E_DB_GONE, 0, "not connected to the database");
+		return dia_err_set(
+			reterr, DIA_E_DB_GONE, 0, "not connected to the database");
 	db->needs_begin = true;
 	forget_pending(db);
 	return DIA_OK;
 }
 
-static enum dia_rc op_position(void *ctx, struct dia_gtid_pos *ret, struct dia_err *reterr)
+static enum dia_rc op_position(
+	void *ctx, struct dia_gtid_pos *ret, struct dia_err *reterr)
 {
 	struct apply_db *db = ctx;
 	char text[DIA_GTID_POS_MAX * 44];
@@ -185,7 +196,8 @@ static enum dia_rc op_position(void *ctx, struct dia_gtid_pos *ret, struct dia_e
 		return rc;
 	rc = dia_gtid_pos_parse(dia_slice_str(text), ret);
 	if (rc != DIA_OK)
-		return dia_err_set(reterr, rc, 0, "cannot read gtid_binlog_pos '%.200s'", text);
+		return dia_err_set(
+			reterr, rc, 0, "cannot read gtid_binlog_pos '%.200s'", text);
 	return DIA_OK;
 }
 
@@ -193,7 +205,8 @@ uint64_t apply_db_identify(struct apply_db *db, uint64_t told)
 {
 	uint_fast64_t known = 0;
 
-	return atomic_compare_exchange_strong(&db->incarnation, &known, told) ? told : known;
+	return atomic_compare_exchange_strong(&db->incarnation, &known, told) ? told
+									      : known;
 }
 
 uint64_t apply_db_lag_us(struct apply_db *db)
@@ -245,9 +258,9 @@ static enum dia_rc op_commit(void *ctx, struct dia_err *reterr)
 {
 	struct apply_db *db = ctx;
 
-	/* Capture has passed everything committed before our locks: a DDL that came between
-	 * our look at the columns and our rows has been told by now, and one that comes now
-	 * waits for our metadata locks. */
+	/* Capture has passed everything committed before our locks: a DDL that came
+	 * between our look at the columns and our rows has been told by now, and one that
+	 * comes now waits for our metadata locks. */
 	if (atomic_load(db->c.schema_generation) != db->begin_generation)
 		return dia_err_set(reterr, DIA_E_DB_RETRY, 0,
 			"a table was altered while its rows were written; again");
@@ -271,8 +284,8 @@ static enum dia_rc op_reconnect(void *ctx, uint64_t *applied_seq, struct dia_err
 	enum dia_rc rc = apply_db_connect(db, reterr);
 
 	*applied_seq = db->applied_seq;
-	/* Whatever is wrong with a server that is starting or failing over may be over soon:
-	 * only what says that our own marks are not there is final. */
+	/* Whatever is wrong with a server that is starting or failing over may be over
+	 * soon: only what says that our own marks are not there is final. */
 	if (rc == DIA_E_AUTH)
 		return dia_err_set(reterr, DIA_E_DB_GONE, 0, "%s",
 			reterr == NULL ? "authentication failed" : reterr->text);
@@ -283,7 +296,8 @@ static enum dia_rc op_reconnect(void *ctx, uint64_t *applied_seq, struct dia_err
 	return rc;
 }
 
-/* ---- life ----------------------------------------------------------------------------- */
+/* ---- life -----------------------------------------------------------------------------
+ */
 
 enum dia_rc apply_db_init(struct apply_db *db, const struct dia_apply_db_config *c)
 {
@@ -330,7 +344,8 @@ enum dia_rc dia_apply_db_open(const struct dia_apply_db_config *c, struct apply_
 	*ret = NULL;
 	if (db == NULL || apply_db_init(db, c) != DIA_OK) {
 		free(db);
-		return dia_err_set(reterr, DIA_E_NOMEM, 0, "out of memory for an applier");
+		return dia_err_set(
+			reterr, DIA_E_NOMEM, 0, "out of memory for an applier");
 	}
 	rc = apply_db_connect(db, reterr);
 	if (rc != DIA_OK) {

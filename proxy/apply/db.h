@@ -60,7 +60,8 @@ struct apply_db {
 
 	pthread_mutex_t stats_mutex;
 	struct dia_apply_counters counters;
-	uint64_t batch_captured_us, lag_us; /* of the newest transaction written, committed */
+	uint64_t batch_captured_us,
+		lag_us; /* of the newest transaction written, committed */
 };
 
 enum dia_rc apply_db_init(struct apply_db *db, const struct dia_apply_db_config *c);
@@ -85,9 +86,9 @@ void apply_sql_name(struct dia_buf *out, struct dia_slice name);
 /* Append a string literal of bytes: x'...' or _utf8mb4'' when empty. */
 void apply_sql_text(struct dia_buf *out, struct dia_slice text);
 
-/* Seq_no in the reserved domain: even for the DDL of transaction seq, odd for its mark. So
- * the domain's position in @@gtid_binlog_pos always tells which of both is done, and it
- * only grows, as gtid_strict_mode wants it. */
+/* Seq_no in the reserved domain: even for the DDL of transaction seq, odd for its mark.
+ * So the domain's position in @@gtid_binlog_pos always tells which of both is done, and
+ * it only grows, as gtid_strict_mode wants it. */
 static inline uint64_t apply_gtid_seq(uint64_t seq, bool mark)
 {
 	return seq * 2 + (mark ? 1 : 0);

@@ -78,7 +78,8 @@ static enum dia_rc read_done(
 
 	*ret = false;
 	if (rc == DIA_OK && dia_gtid_pos_parse(dia_slice_str(text), &pos) != DIA_OK)
-		rc = dia_err_set(reterr, DIA_E_PROTOCOL, 0, "cannot read gtid_binlog_pos");
+		rc = dia_err_set(
+			reterr, DIA_E_PROTOCOL, 0, "cannot read gtid_binlog_pos");
 	if (rc != DIA_OK)
 		return rc;
 	for (uint32_t i = 0; i < pos.count; i++)
@@ -93,7 +94,8 @@ static void add_settings(
 	struct dia_buf *sql, const struct dia_event *ev, const struct dia_query_event *q)
 {
 	if ((q->has & DIA_QUERY_HAS_HRNOW) != 0)
-		dia_buf_printf(sql, "SET timestamp=%u.%06u", ev->timestamp, q->microseconds);
+		dia_buf_printf(
+			sql, "SET timestamp=%u.%06u", ev->timestamp, q->microseconds);
 	else
 		dia_buf_printf(sql, "SET timestamp=%u", ev->timestamp);
 	if ((q->has & DIA_QUERY_HAS_FLAGS2) != 0) {
@@ -109,7 +111,8 @@ static void add_settings(
 	}
 	if ((q->has & DIA_QUERY_HAS_CHARSET) != 0)
 		dia_buf_printf(sql,
-			", character_set_client=%u, collation_connection=%u, collation_server=%u",
+			", character_set_client=%u, collation_connection=%u, "
+			"collation_server=%u",
 			q->client_charset, q->connection_collation, q->server_collation);
 	if ((q->has & DIA_QUERY_HAS_CHARSET_DATABASE) != 0)
 		dia_buf_printf(sql, ", collation_database=%u", q->database_collation);
@@ -124,8 +127,9 @@ static void add_settings(
 }
 
 /* A connection as the statement's own session was. */
-static enum dia_rc open_session(struct apply_db *db, uint64_t seq, const struct dia_event *ev,
-	const struct dia_query_event *q, MYSQL **ret, struct dia_err *reterr)
+static enum dia_rc open_session(struct apply_db *db, uint64_t seq,
+	const struct dia_event *ev, const struct dia_query_event *q, MYSQL **ret,
+	struct dia_err *reterr)
 {
 	struct dia_buf sql = {0};
 	enum dia_rc rc = dia_mariadb_connect(db->c.config, 0, ret, reterr);
@@ -139,8 +143,8 @@ static enum dia_rc open_session(struct apply_db *db, uint64_t seq, const struct 
 		dia_buf_add_str(&sql, "USE ");
 		apply_sql_name(&sql, q->db);
 		rc = dia_mariadb_exec_slice(*ret, dia_buf_slice(&sql), &err);
-		/* CREATE DATABASE names the database it makes; any other statement then finds
-		 * that none is selected. */
+		/* CREATE DATABASE names the database it makes; any other statement then
+		 * finds that none is selected. */
 		if (rc == DIA_E_DB && err.number == ER_BAD_DB_ERROR)
 			rc = DIA_OK;
 		else if (rc != DIA_OK && reterr != NULL)
@@ -149,8 +153,9 @@ static enum dia_rc open_session(struct apply_db *db, uint64_t seq, const struct 
 	dia_buf_reset(&sql);
 	add_settings(&sql, ev, q);
 	if (rc == DIA_OK)
-		rc = sql.failed ? dia_err_set(reterr, DIA_E_NOMEM, 0, "out of memory")
-				: dia_mariadb_exec_slice(*ret, dia_buf_slice(&sql), reterr);
+		rc = sql.failed
+			     ? dia_err_set(reterr, DIA_E_NOMEM, 0, "out of memory")
+			     : dia_mariadb_exec_slice(*ret, dia_buf_slice(&sql), reterr);
 	if (rc == DIA_OK)
 		rc = dia_mariadb_exec(*ret, reterr, "SET SESSION gtid_seq_no=%" PRIu64,
 			apply_gtid_seq(seq, false));
@@ -176,13 +181,14 @@ static enum dia_rc execute(struct apply_db *db, const struct dia_txn_head *head,
 	/* Tables are not what they were, whatever the outcome. */
 	atomic_fetch_add(db->c.schema_generation, 1);
 	if (rc == DIA_OK) {
-		dia_log(DIA_LOG_INFO, "apply", "ddl", "dc=%s seq=%" PRIu64, db->c.origin_name,
-			head->seq);
+		dia_log(DIA_LOG_INFO, "apply", "ddl", "dc=%s seq=%" PRIu64,
+			db->c.origin_name, head->seq);
 		return DIA_OK;
 	}
 	if (rc == DIA_E_DB && already_so(err.number)) {
-		dia_log(DIA_LOG_WARN, "apply", "ddl_skipped", "dc=%s seq=%" PRIu64 " error=%d",
-			db->c.origin_name, head->seq, err.number);
+		dia_log(DIA_LOG_WARN, "apply", "ddl_skipped",
+			"dc=%s seq=%" PRIu64 " error=%d", db->c.origin_name, head->seq,
+			err.number);
 		skipped->db = q->db;
 		skipped->sql = q->sql;
 		(void)snprintf(skipped->reason, sizeof(skipped->reason), "%.*s",
@@ -192,8 +198,10 @@ static enum dia_rc execute(struct apply_db *db, const struct dia_txn_head *head,
 	if (rc != DIA_E_DB)
 		return dia_err_set(reterr, rc, err.number, "%s", err.text);
 	return dia_err_set(reterr, rc, err.number,
-		"statement of %s cannot be executed here: error %d: %.200s; statement: %.*s; make "
-		"it possible here (or do by hand what it does, so that it finds it done) and "
+		"statement of %s cannot be executed here: error %d: %.200s; statement: "
+		"%.*s; make "
+		"it possible here (or do by hand what it does, so that it finds it done) "
+		"and "
 		"restart diarchy",
 		db->c.origin_name, err.number, err.text,
 		(int)(q->sql.len < STATEMENT_SHOWN ? q->sql.len : STATEMENT_SHOWN),
@@ -211,11 +219,12 @@ enum dia_rc apply_ddl(void *ctx, struct dia_apply_batch *batch, struct dia_err *
 	enum dia_rc rc;
 
 	if (db->mysql == NULL)
-		return dia_err_set(reterr, DIA_E_DB_GONE, 0, "not connected to the database");
+		return dia_err_set(
+			reterr, DIA_E_DB_GONE, 0, "not connected to the database");
 	if (dia_query_event_parse(&p->query, &q) != DIA_PARSE_OK)
 		return dia_err_set(reterr, DIA_E_PROTOCOL, 0,
-			"malformed Query event in transaction %" PRIu64 " of %s", head->seq,
-			db->c.origin_name);
+			"malformed Query event in transaction %" PRIu64 " of %s",
+			head->seq, db->c.origin_name);
 	db->batch_seq = head->seq;
 	db->needs_begin = true;
 	rc = read_done(db, head->seq, &done, reterr);

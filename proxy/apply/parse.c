@@ -15,7 +15,7 @@ struct walk {
 	struct {
 		uint64_t id;
 		struct apply_source *source;
-	} *tables;
+	} * tables;
 	size_t table_count, table_cap;
 	struct dia_err *reterr;
 };
@@ -38,14 +38,15 @@ static bool grow(void **items, size_t *cap, size_t count, size_t size)
 
 static enum dia_rc nomem(struct walk *w)
 {
-	return dia_err_set(w->reterr, DIA_E_NOMEM, 0, "out of memory for a transaction of %s",
-		w->db->c.origin_name);
+	return dia_err_set(w->reterr, DIA_E_NOMEM, 0,
+		"out of memory for a transaction of %s", w->db->c.origin_name);
 }
 
 static enum dia_rc malformed(struct walk *w, const char *what)
 {
 	return dia_err_set(w->reterr, DIA_E_PROTOCOL, 0,
-		"transaction %" PRIu64 " of %s: malformed %s event; its diarchy and ours may not "
+		"transaction %" PRIu64
+		" of %s: malformed %s event; its diarchy and ours may not "
 		"be of the same version",
 		w->txn->txn->head.seq, w->db->c.origin_name, what);
 }
@@ -58,8 +59,10 @@ static enum dia_rc take_table(struct walk *w, const struct dia_event *ev)
 	size_t i = 0;
 	uint64_t id;
 
-	if (!grow((void **)&p->sources, &p->source_cap, p->source_count, sizeof(*p->sources)) ||
-		!grow((void **)&w->tables, &w->table_cap, w->table_count, sizeof(*w->tables)))
+	if (!grow((void **)&p->sources, &p->source_cap, p->source_count,
+		    sizeof(*p->sources)) ||
+		!grow((void **)&w->tables, &w->table_cap, w->table_count,
+			sizeof(*w->tables)))
 		return nomem(w);
 	rc = apply_source_get(w->db, ev, &s, w->reterr);
 	if (rc != DIA_OK)
@@ -77,19 +80,22 @@ static enum dia_rc take_table(struct walk *w, const struct dia_event *ev)
 }
 
 /* Append one change; its key goes to p->keys, as an offset for now. */
-static enum dia_rc add_change(struct walk *w, enum dia_change_kind kind, struct dia_slice image)
+static enum dia_rc add_change(
+	struct walk *w, enum dia_change_kind kind, struct dia_slice image)
 {
 	struct apply_parsed *p = w->p;
 	struct dia_apply_change *c;
 	size_t start = p->keys.len;
 	enum dia_rc rc;
 
-	if (!grow((void **)&w->txn->changes, &p->change_cap, w->txn->change_count, sizeof(*c)))
+	if (!grow((void **)&w->txn->changes, &p->change_cap, w->txn->change_count,
+		    sizeof(*c)))
 		return nomem(w);
-	rc = dia_image_key(
-		&p->rows[p->row_count - 1].source->table, image, apply_weigh, w->db, &p->keys);
+	rc = dia_image_key(&p->rows[p->row_count - 1].source->table, image, apply_weigh,
+		w->db, &p->keys);
 	if (rc == DIA_E_DB_GONE || rc == DIA_E_DB_RETRY || rc == DIA_E_NOMEM)
-		return dia_err_set(w->reterr, rc, 0, "weighing a text key: %s", dia_rc_text(rc));
+		return dia_err_set(
+			w->reterr, rc, 0, "weighing a text key: %s", dia_rc_text(rc));
 	if (rc != DIA_OK)
 		return malformed(w, "Rows (key)");
 	c = &w->txn->changes[w->txn->change_count];
@@ -103,8 +109,8 @@ static enum dia_rc add_change(struct walk *w, enum dia_change_kind kind, struct 
 	return DIA_OK;
 }
 
-static enum dia_rc add_row(struct walk *w, struct apply_source *s, const struct dia_row *row,
-	uint16_t flags)
+static enum dia_rc add_row(
+	struct walk *w, struct apply_source *s, const struct dia_row *row, uint16_t flags)
 {
 	struct apply_parsed *p = w->p;
 	enum dia_rc rc;
@@ -127,8 +133,10 @@ static enum dia_rc add_row(struct walk *w, struct apply_source *s, const struct 
 	if (rc != DIA_OK)
 		return rc;
 	{
-		struct dia_change *old = &w->txn->changes[w->txn->change_count - 2].change;
-		struct dia_change *new = &w->txn->changes[w->txn->change_count - 1].change;
+		struct dia_change *old =
+			&w->txn->changes[w->txn->change_count - 2].change;
+		struct dia_change *new =
+			&w->txn->changes[w->txn->change_count - 1].change;
 
 		if (old->key.len == new->key.len &&
 			memcmp(p->keys.data + first, p->keys.data + first + old->key.len,
@@ -157,6 +165,8 @@ static enum dia_rc take_rows(struct walk *w, const struct dia_event *ev)
 			s = w->tables[i].source;
 	if (s == NULL)
 		return malformed(w, "Rows (no Table_map)");
+	if (!s->replicated)
+		return DIA_OK;
 	if (s->table.pk_count == 0) {
 		/* Capture there leaves such tables out and says so. */
 		dia_log(DIA_LOG_ERROR, "apply", "no_key", "dc=%s table=%.*s.%.*s",

@@ -14,7 +14,8 @@ static enum dia_rc add_where(
 {
 	const struct dia_table *t = &s->table;
 	struct dia_arena arena = {0};
-	struct dia_value *values = dia_arena_zalloc(&arena, t->column_count, sizeof(*values));
+	struct dia_value *values =
+		dia_arena_zalloc(&arena, t->column_count, sizeof(*values));
 	enum dia_rc rc = DIA_OK;
 
 	if (values == NULL)
@@ -60,7 +61,8 @@ static enum dia_rc add_select(struct dia_buf *sql, const struct apply_source *s,
 	return rc;
 }
 
-/* ---- a row as JSON, in the form of dia_image_json --------------------------------------- */
+/* ---- a row as JSON, in the form of dia_image_json
+ * --------------------------------------- */
 
 static void add_json_text(struct dia_buf *out, const char *text, size_t len)
 {
@@ -89,10 +91,11 @@ static void add_json_bytes(struct dia_buf *out, const char *data, size_t len)
 
 static bool is_number(enum enum_field_types type)
 {
-	return type == MYSQL_TYPE_TINY || type == MYSQL_TYPE_SHORT || type == MYSQL_TYPE_INT24 ||
-	       type == MYSQL_TYPE_LONG || type == MYSQL_TYPE_LONGLONG ||
-	       type == MYSQL_TYPE_DECIMAL || type == MYSQL_TYPE_NEWDECIMAL ||
-	       type == MYSQL_TYPE_FLOAT || type == MYSQL_TYPE_DOUBLE;
+	return type == MYSQL_TYPE_TINY || type == MYSQL_TYPE_SHORT ||
+	       type == MYSQL_TYPE_INT24 || type == MYSQL_TYPE_LONG ||
+	       type == MYSQL_TYPE_LONGLONG || type == MYSQL_TYPE_DECIMAL ||
+	       type == MYSQL_TYPE_NEWDECIMAL || type == MYSQL_TYPE_FLOAT ||
+	       type == MYSQL_TYPE_DOUBLE;
 }
 
 static bool is_temporal(enum enum_field_types type)
@@ -152,10 +155,11 @@ static const char *row_json(struct apply_work *w, MYSQL_RES *res, MYSQL_ROW row)
 	return (const char *)copy.data;
 }
 
-/* ---- probes ---------------------------------------------------------------------------- */
+/* ---- probes
+ * ---------------------------------------------------------------------------- */
 
-static enum dia_rc take_answers(
-	struct apply_work *w, struct apply_known **asked, size_t count, struct dia_err *reterr)
+static enum dia_rc take_answers(struct apply_work *w, struct apply_known **asked,
+	size_t count, struct dia_err *reterr)
 {
 	MYSQL *mysql = w->db->mysql;
 
@@ -164,7 +168,8 @@ static enum dia_rc take_answers(
 		MYSQL_ROW row;
 
 		if (res == NULL && mysql_errno(mysql) != 0)
-			return dia_mariadb_error(mysql, reterr, "reading a row before writing it");
+			return dia_mariadb_error(
+				mysql, reterr, "reading a row before writing it");
 		if (res != NULL) {
 			row = mysql_fetch_row(res);
 			asked[i]->exists = row != NULL;
@@ -181,7 +186,8 @@ static enum dia_rc take_answers(
 			i++;
 		}
 		if (i < count && mysql_next_result(mysql) != 0)
-			return dia_mariadb_error(mysql, reterr, "reading a row before writing it");
+			return dia_mariadb_error(
+				mysql, reterr, "reading a row before writing it");
 	}
 	w->db->needs_begin = false;
 	return DIA_OK;
@@ -203,14 +209,16 @@ enum dia_rc apply_probe_known(struct apply_work *w, struct dia_err *reterr)
 				dia_buf_add_u8(&db->sql, ';');
 			rc = add_select(&db->sql, k->source, k->image, k->want_row);
 			if (rc != DIA_OK)
-				return dia_err_set(reterr, rc, 0, "the key of a row of %.*s: %s",
+				return dia_err_set(reterr, rc, 0,
+					"the key of a row of %.*s: %s",
 					(int)k->source->table.name.len,
 					(const char *)k->source->table.name.data,
 					dia_rc_text(rc));
 			asked[n++] = k;
 		}
 		if (db->sql.failed)
-			return dia_err_set(reterr, DIA_E_NOMEM, 0, "out of memory for a statement");
+			return dia_err_set(
+				reterr, DIA_E_NOMEM, 0, "out of memory for a statement");
 		if (mysql_real_query(db->mysql, (const char *)db->sql.data,
 			    (unsigned long)db->sql.len) != 0)
 			return dia_mariadb_error(
@@ -230,8 +238,8 @@ enum dia_rc apply_probe_one(struct apply_db *db, struct apply_source *source,
 	rc = add_select(&db->sql, source, image, false);
 	if (rc != DIA_OK)
 		return dia_err_set(reterr, rc, 0, "the key of a row of %.*s: %s",
-			(int)source->table.name.len, (const char *)source->table.name.data,
-			dia_rc_text(rc));
+			(int)source->table.name.len,
+			(const char *)source->table.name.data, dia_rc_text(rc));
 	rc = apply_sql_run(db, &res, reterr);
 	if (rc != DIA_OK)
 		return rc;

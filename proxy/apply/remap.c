@@ -1,12 +1,15 @@
-/* proxy/apply/remap.c - rows for a table whose columns stand otherwise here; see source.h.
+/* proxy/apply/remap.c - rows for a table whose columns stand otherwise here; see
+ * source.h.
  *
  * The Table_map describes the table here, column by column; types are the source's where
- * it has the column, so that the server converts. Columns the source lacks are left out of
- * the present bitmaps: an INSERT gives them their default, an UPDATE leaves them alone.
+ * it has the column, so that the server converts. Columns the source lacks are left out
+ * of the present bitmaps: an INSERT gives them their default, an UPDATE leaves them
+ * alone.
  */
 #include "proxy/apply/source.h"
 
-static void add_header(struct dia_buf *out, uint8_t type, uint64_t table_id, uint16_t flags)
+static void add_header(
+	struct dia_buf *out, uint8_t type, uint64_t table_id, uint16_t flags)
 {
 	uint8_t header[DIA_EVENT_HEADER_LEN] = {0};
 
@@ -150,19 +153,19 @@ static void add_image(struct dia_buf *out, const struct apply_source *s,
 }
 
 enum dia_rc apply_remap_row(struct dia_buf *out, const struct apply_source *source,
-	uint64_t table_id, enum dia_row_kind kind, uint16_t flags, struct dia_slice before,
-	struct dia_slice after)
+	uint64_t table_id, enum dia_row_kind kind, uint16_t flags,
+	struct dia_slice before, struct dia_slice after)
 {
 	size_t start = out->len;
 	struct dia_arena arena = {0};
-	struct dia_value *values = dia_arena_zalloc(
-		&arena, source->table.column_count, sizeof(*values));
+	struct dia_value *values =
+		dia_arena_zalloc(&arena, source->table.column_count, sizeof(*values));
 	enum dia_rc rc = DIA_OK;
 
 	if (values == NULL)
 		return DIA_E_NOMEM;
-	add_header(out, (uint8_t)(DIA_EVENT_WRITE_ROWS_V1 + kind - DIA_ROW_INSERT), table_id,
-		flags);
+	add_header(out, (uint8_t)(DIA_EVENT_WRITE_ROWS_V1 + kind - DIA_ROW_INSERT),
+		table_id, flags);
 	dia_buf_add_lenenc(out, source->column_count);
 	if (kind != DIA_ROW_INSERT)
 		add_bitmap(out, source, true);

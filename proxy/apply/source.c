@@ -1,5 +1,6 @@
 /* proxy/apply/source.c - the cache of schemas that arrive; see source.h. */
 #include "proxy/apply/source.h"
+#include "proxy/core/log.h"
 
 #include <stdlib.h>
 
@@ -22,7 +23,7 @@ void apply_sources_free(struct apply_db *db)
 	struct apply_source *s, *next;
 
 	HASH_ITER(hh, db->sources, s, next)
-		source_free(db, s);
+	source_free(db, s);
 }
 
 /* Room for one more: the unused ones that were not seen for longest go. */
@@ -33,19 +34,20 @@ static void make_room(struct apply_db *db)
 	if (HASH_COUNT(db->sources) < SOURCES_MAX)
 		return;
 	HASH_ITER(hh, db->sources, s, next)
-		if (s->refs == 0 && s->used + SOURCES_MAX / 2 < db->tick)
-			source_free(db, s);
+	if (s->refs == 0 && s->used + SOURCES_MAX / 2 < db->tick)
+		source_free(db, s);
 }
 
-static enum dia_rc source_new(struct apply_db *db, const struct dia_event *ev, uint64_t hash,
-	struct apply_source **ret, struct dia_err *reterr)
+static enum dia_rc source_new(struct apply_db *db, const struct dia_event *ev,
+	uint64_t hash, struct apply_source **ret, struct dia_err *reterr)
 {
 	struct apply_source *s = calloc(1, sizeof(*s));
 	struct dia_slice copy;
 	struct dia_event own;
 
 	if (s == NULL)
-		return dia_err_set(reterr, DIA_E_NOMEM, 0, "out of memory for a table's schema");
+		return dia_err_set(
+			reterr, DIA_E_NOMEM, 0, "out of memory for a table's schema");
 	copy = dia_arena_dup(&s->arena, ev->raw);
 	if (copy.data == NULL)
 		goto nomem;
@@ -53,10 +55,22 @@ static enum dia_rc source_new(struct apply_db *db, const struct dia_event *ev, u
 		dia_table_map_parse(&own, &s->arena, &s->table) != DIA_PARSE_OK) {
 		source_free(db, s);
 		return dia_err_set(reterr, DIA_E_PROTOCOL, 0,
-			"malformed Table_map event from %s; its diarchy and ours may not be of "
+			"malformed Table_map event from %s; its diarchy and ours may not "
+			"be of "
 			"the same version",
 			db->c.origin_name);
 	}
+	/* Whatever a peer sends: never rows of system schemas, nor of what is excluded
+	 * here. */
+	s->replicated =
+		dia_config_table_replicated(db->c.config, s->table.db, s->table.name);
+	if (!s->replicated)
+		dia_log(DIA_LOG_WARN, "apply", "not_replicated",
+			"dc=%s table=%.*s.%.*s reason=\"excluded by the configuration "
+			"here\"",
+			db->c.origin_name, (int)s->table.db.len,
+			(const char *)s->table.db.data, (int)s->table.name.len,
+			(const char *)s->table.name.data);
 	s->hash = hash;
 	make_room(db);
 	HASH_ADD(hh, db->sources, hash, sizeof(s->hash), s);
@@ -79,8 +93,9 @@ enum dia_rc apply_source_get(struct apply_db *db, const struct dia_event *ev,
 	enum dia_rc rc;
 
 	if (body.len <= MAP_SKIP)
-		return dia_err_set(reterr, DIA_E_PROTOCOL, 0, "Table_map event of %zu bytes from %s",
-			body.len, db->c.origin_name);
+		return dia_err_set(reterr, DIA_E_PROTOCOL, 0,
+			"Table_map event of %zu bytes from %s", body.len,
+			db->c.origin_name);
 	body = dia_slice_of(body.data + MAP_SKIP, body.len - MAP_SKIP);
 	hash = dia_hash64(body, 0);
 	for (;; hash++) {

@@ -1,5 +1,6 @@
 /*
- * proxy/apply/source.h - schemas of the rows that arrive, and how each fits the table here.
+ * proxy/apply/source.h - schemas of the rows that arrive, and how each fits the table
+ * here.
  *
  * A source is one schema of one table as a peer's Table_map told it, cached by its bytes.
  * Its binding says how its rows are to be written into the table of that name here:
@@ -38,6 +39,7 @@ struct apply_column {
 
 struct apply_source {
 	struct dia_table table; /* in arena, of a copy of the event */
+	bool replicated; /* by this DC's configuration; rows of others are left out */
 	uint64_t hash;
 	UT_hash_handle hh;
 	struct dia_arena arena;
@@ -62,8 +64,8 @@ struct apply_source {
 };
 
 /* The source for a Table_map event (with header); one more reference. */
-DIA_MUST_CHECK enum dia_rc apply_source_get(struct apply_db *db, const struct dia_event *ev,
-	struct apply_source **ret, struct dia_err *reterr);
+DIA_MUST_CHECK enum dia_rc apply_source_get(struct apply_db *db,
+	const struct dia_event *ev, struct apply_source **ret, struct dia_err *reterr);
 void apply_source_put(struct apply_source *source);
 void apply_sources_free(struct apply_db *db);
 

@@ -38,7 +38,8 @@ void apply_sql_start(struct apply_db *db)
 			apply_gtid_seq(db->batch_seq, true));
 }
 
-enum dia_rc apply_sql_run(struct apply_db *db, MYSQL_RES **ret_res, struct dia_err *reterr)
+enum dia_rc apply_sql_run(
+	struct apply_db *db, MYSQL_RES **ret_res, struct dia_err *reterr)
 {
 	MYSQL_RES *res = NULL;
 	int more;
@@ -46,7 +47,8 @@ enum dia_rc apply_sql_run(struct apply_db *db, MYSQL_RES **ret_res, struct dia_e
 	if (ret_res != NULL)
 		*ret_res = NULL;
 	if (db->sql.failed)
-		return dia_err_set(reterr, DIA_E_NOMEM, 0, "out of memory for a statement");
+		return dia_err_set(
+			reterr, DIA_E_NOMEM, 0, "out of memory for a statement");
 	if (mysql_real_query(db->mysql, (const char *)db->sql.data,
 		    (unsigned long)db->sql.len) != 0)
 		goto failed;
@@ -70,8 +72,8 @@ enum dia_rc apply_sql_run(struct apply_db *db, MYSQL_RES **ret_res, struct dia_e
 		mysql_free_result(res);
 	return DIA_OK;
 failed:
-	/* The prefix itself never fails on a sound connection, so the transaction is open:
-	 * the caller rolls back on any error it does not handle. */
+	/* The prefix itself never fails on a sound connection, so the transaction is
+	 * open: the caller rolls back on any error it does not handle. */
 	db->needs_begin = false;
 	return dia_mariadb_error(db->mysql, reterr, "database");
 }

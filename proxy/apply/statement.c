@@ -11,7 +11,8 @@ enum {
 
 void apply_statement_start(struct apply_statement *st, struct apply_db *db)
 {
-	size_t most = db->max_packet > 2 * PREFIX_BYTES ? db->max_packet - PREFIX_BYTES : PREFIX_BYTES;
+	size_t most = db->max_packet > 2 * PREFIX_BYTES ? db->max_packet - PREFIX_BYTES
+							: PREFIX_BYTES;
 
 	*st = (struct apply_statement){.db = db,
 		.limit = most / 4 * 3 < STATEMENT_BYTES ? most / 4 * 3 : STATEMENT_BYTES};
@@ -21,7 +22,8 @@ void apply_statement_start(struct apply_statement *st, struct apply_db *db)
 	st->group = ++db->tick;
 }
 
-static enum dia_rc build_error(struct apply_statement *st, enum dia_rc rc, struct dia_err *reterr)
+static enum dia_rc build_error(
+	struct apply_statement *st, enum dia_rc rc, struct dia_err *reterr)
 {
 	return dia_err_set(reterr, rc, 0, "writing row events from %s: %s",
 		st->db->c.origin_name, dia_rc_text(rc));
@@ -81,13 +83,13 @@ static enum dia_rc add_row(struct apply_statement *st, const struct apply_put *p
 	st->group_open = true;
 	if (s->fit != APPLY_FIT_RAW) {
 		st->last_event = st->db->rows.len;
-		return apply_remap_row(&st->db->rows, s, s->group_id, put->kind, put->flags,
-			put->before, put->after);
+		return apply_remap_row(&st->db->rows, s, s->group_id, put->kind,
+			put->flags, put->before, put->after);
 	}
 	if (!st->writer_open) {
 		st->last_event = st->db->rows.len;
-		rc = dia_rows_writer_begin(&st->writer, &st->db->rows, &s->table, s->group_id,
-			put->kind, put->flags, true);
+		rc = dia_rows_writer_begin(&st->writer, &st->db->rows, &s->table,
+			s->group_id, put->kind, put->flags, true);
 		if (rc != DIA_OK)
 			return rc;
 		st->writer_open = true;
@@ -120,9 +122,11 @@ enum dia_rc apply_statement_put(
 	return rc == DIA_OK ? DIA_OK : build_error(st, rc, reterr);
 }
 
-/* ---- the mark ------------------------------------------------------------------------- */
+/* ---- the mark -------------------------------------------------------------------------
+ */
 
-static void add_header(struct dia_buf *out, uint8_t type, uint64_t id, uint16_t flags, size_t body)
+static void add_header(
+	struct dia_buf *out, uint8_t type, uint64_t id, uint16_t flags, size_t body)
 {
 	uint8_t header[DIA_EVENT_HEADER_LEN] = {0};
 
@@ -134,13 +138,14 @@ static void add_header(struct dia_buf *out, uint8_t type, uint64_t id, uint16_t 
 	dia_buf_add_le16(out, flags);
 }
 
-/* diarchy.applied (origin SMALLINT, seq, stamp, incarnation BIGINT, all UNSIGNED NOT NULL),
- * which apply_db_connect has looked at. */
-static const uint8_t mark_table[] = {7, 'd', 'i', 'a', 'r', 'c', 'h', 'y', 0, 7, 'a', 'p', 'p',
-	'l', 'i', 'e', 'd', 0, 4, DIA_TYPE_SHORT, DIA_TYPE_LONGLONG, DIA_TYPE_LONGLONG,
-	DIA_TYPE_LONGLONG, 0, 0};
+/* diarchy.applied (origin SMALLINT, seq, stamp, incarnation BIGINT, all UNSIGNED NOT
+ * NULL), which apply_db_connect has looked at. */
+static const uint8_t mark_table[] = {7, 'd', 'i', 'a', 'r', 'c', 'h', 'y', 0, 7, 'a', 'p',
+	'p', 'l', 'i', 'e', 'd', 0, 4, DIA_TYPE_SHORT, DIA_TYPE_LONGLONG,
+	DIA_TYPE_LONGLONG, DIA_TYPE_LONGLONG, 0, 0};
 
-static void add_mark_image(const struct apply_db *db, struct dia_buf *out, uint64_t seq, uint64_t stamp)
+static void add_mark_image(
+	const struct apply_db *db, struct dia_buf *out, uint64_t seq, uint64_t stamp)
 {
 	dia_buf_add_u8(out, 0xf0);
 	dia_buf_add_le16(out, db->c.origin.id);
@@ -186,7 +191,8 @@ enum dia_rc apply_statement_mark(
 	return DIA_OK;
 }
 
-/* ---- sending -------------------------------------------------------------------------- */
+/* ---- sending --------------------------------------------------------------------------
+ */
 
 /* A row too long for one statement: in two user variables, which BINLOG puts together
  * again. That carries any row that a client could have sent in one statement here. */
@@ -202,11 +208,14 @@ static enum dia_rc send_in_two(struct apply_statement *st, struct dia_err *reter
 	if (rc == DIA_OK && text.len - half + PREFIX_BYTES > db->max_packet)
 		rc = dia_err_set(reterr, DIA_E_LIMIT, 0,
 			"a row of %zu bytes in table %.*s.%.*s does not fit into "
-			"max_allowed_packet (%zu); raise it to at least %zu on this database "
-			"(SET GLOBAL max_allowed_packet and the server's configuration) and "
+			"max_allowed_packet (%zu); raise it to at least %zu on this "
+			"database "
+			"(SET GLOBAL max_allowed_packet and the server's configuration) "
+			"and "
 			"restart diarchy",
 			db->events.len, (int)st->source->table.db.len,
-			(const char *)st->source->table.db.data, (int)st->source->table.name.len,
+			(const char *)st->source->table.db.data,
+			(int)st->source->table.name.len,
 			(const char *)st->source->table.name.data, db->max_packet,
 			text.len / 2 + ((size_t)1 << 20));
 	for (int part = 0; rc == DIA_OK && part < 2; part++) {
@@ -226,7 +235,8 @@ static enum dia_rc send_in_two(struct apply_statement *st, struct dia_err *reter
 	return apply_sql_run(db, NULL, reterr);
 }
 
-enum dia_rc apply_statement_send(struct apply_statement *st, bool prefixed, struct dia_err *reterr)
+enum dia_rc apply_statement_send(
+	struct apply_statement *st, bool prefixed, struct dia_err *reterr)
 {
 	struct apply_db *db = st->db;
 	enum dia_rc rc = close_group(st);

@@ -1,11 +1,12 @@
 /*
  * proxy/apply/statement.h - rows collected into BINLOG statements.
  *
- * Inside a statement rows stand in groups: the Table_maps of all its tables, then the Rows
- * events in the order they were added, the last with STMT_END. The server opens the tables
- * of a group once and takes foreign_key_checks and unique_checks from its first Rows
- * event, so rows with other flags begin a new group. A Rows event for a table without a
- * Table_map in its group would be skipped without an error; group numbers prevent it.
+ * Inside a statement rows stand in groups: the Table_maps of all its tables, then the
+ * Rows events in the order they were added, the last with STMT_END. The server opens the
+ * tables of a group once and takes foreign_key_checks and unique_checks from its first
+ * Rows event, so rows with other flags begin a new group. A Rows event for a table
+ * without a Table_map in its group would be skipped without an error; group numbers
+ * prevent it.
  */
 #ifndef DIA_APPLY_STATEMENT_H
 #define DIA_APPLY_STATEMENT_H
@@ -39,8 +40,8 @@ void apply_statement_start(struct apply_statement *st, struct apply_db *db);
 DIA_MUST_CHECK enum dia_rc apply_statement_put(
 	struct apply_statement *st, const struct apply_put *put, struct dia_err *reterr);
 /* Add the applied mark; after it nothing but send. */
-DIA_MUST_CHECK enum dia_rc apply_statement_mark(struct apply_statement *st, uint64_t seq,
-	uint64_t stamp, struct dia_err *reterr);
+DIA_MUST_CHECK enum dia_rc apply_statement_mark(
+	struct apply_statement *st, uint64_t seq, uint64_t stamp, struct dia_err *reterr);
 /* Send what is there, behind db->sql (which the caller has started) if `prefixed`. */
 DIA_MUST_CHECK enum dia_rc apply_statement_send(
 	struct apply_statement *st, bool prefixed, struct dia_err *reterr);

@@ -79,7 +79,8 @@ static enum dia_rc ask(struct apply_db *db, uint16_t collation, struct dia_slice
 	if (row == NULL || row[0] == NULL) {
 		rc = DIA_E_PROTOCOL;
 	} else {
-		struct dia_slice weight = dia_slice_of(row[0], mysql_fetch_lengths(res)[0]);
+		struct dia_slice weight =
+			dia_slice_of(row[0], mysql_fetch_lengths(res)[0]);
 
 		remember(db, key, weight);
 		rc = dia_buf_add_slice(out, weight);
@@ -88,7 +89,8 @@ static enum dia_rc ask(struct apply_db *db, uint16_t collation, struct dia_slice
 	return rc;
 }
 
-enum dia_rc apply_weigh(void *ctx, uint16_t collation, struct dia_slice text, struct dia_buf *out)
+enum dia_rc apply_weigh(
+	void *ctx, uint16_t collation, struct dia_slice text, struct dia_buf *out)
 {
 	struct apply_db *db = ctx;
 	struct dia_buf key = {0};

@@ -1,5 +1,6 @@
 /*
- * proxy/apply/weigh.h - weight strings of text keys, asked of the database and remembered.
+ * proxy/apply/weigh.h - weight strings of text keys, asked of the database and
+ * remembered.
  */
 #ifndef DIA_APPLY_WEIGH_H
 #define DIA_APPLY_WEIGH_H

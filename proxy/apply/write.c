@@ -11,7 +11,8 @@ static enum dia_rc nomem(struct dia_err *reterr)
 	return dia_err_set(reterr, DIA_E_NOMEM, 0, "out of memory for a batch");
 }
 
-/* ---- items ---------------------------------------------------------------------------- */
+/* ---- items ----------------------------------------------------------------------------
+ */
 
 static struct apply_item *add_item(struct apply_work *w)
 {
@@ -61,8 +62,8 @@ static bool item_for_change(struct apply_work *w, const struct apply_row *row,
 	return true;
 }
 
-/* Both halves of a moved row are written as they came: one update, so that the children of
- * a foreign key with ON UPDATE CASCADE move along. */
+/* Both halves of a moved row are written as they came: one update, so that the children
+ * of a foreign key with ON UPDATE CASCADE move along. */
 static bool item_for_move(struct apply_work *w, const struct apply_row *row,
 	const struct dia_txn_head *head, struct dia_apply_change *old)
 {
@@ -82,11 +83,13 @@ static bool items_of_txn(struct apply_work *w, struct dia_apply_txn *t)
 	for (size_t i = 0; i < t->change_count; i++) {
 		struct dia_apply_change *c = &t->changes[i];
 		const struct apply_row *row = &p->rows[c->item];
-		bool move = i + 1 < t->change_count && t->changes[i + 1].item == c->item &&
+		bool move = i + 1 < t->change_count &&
+			    t->changes[i + 1].item == c->item &&
 			    c->decision.verdict == DIA_APPLY &&
 			    t->changes[i + 1].decision.verdict == DIA_APPLY;
 
-		if (move ? !item_for_move(w, row, head, c) : !item_for_change(w, row, head, c))
+		if (move ? !item_for_move(w, row, head, c)
+			 : !item_for_change(w, row, head, c))
 			return false;
 		i += move ? 1 : 0;
 	}
@@ -99,8 +102,10 @@ static enum dia_rc bind_tables(struct apply_work *w, struct dia_err *reterr)
 		struct apply_parsed *p = w->batch->txns[i].parsed;
 
 		for (size_t j = 0; j < p->source_count; j++) {
-			enum dia_rc rc = apply_source_bind(w->db, p->sources[j], reterr);
+			enum dia_rc rc = DIA_OK;
 
+			if (p->sources[j]->replicated)
+				rc = apply_source_bind(w->db, p->sources[j], reterr);
 			if (rc != DIA_OK)
 				return rc;
 		}
@@ -131,7 +136,8 @@ static enum dia_rc park_unfit(struct apply_work *w, struct dia_err *reterr)
 			   !apply_source_holds(s, item->put.after, &column)) {
 			item->nothing = true;
 			(void)snprintf(why, sizeof(why),
-				"the value of column %.*s does not fit its type or character set "
+				"the value of column %.*s does not fit its type or "
+				"character set "
 				"here",
 				(int)s->table.columns[column].name.len,
 				(const char *)s->table.columns[column].name.data);
@@ -141,7 +147,8 @@ static enum dia_rc park_unfit(struct apply_work *w, struct dia_err *reterr)
 	return rc;
 }
 
-/* ---- what stands here ------------------------------------------------------------------ */
+/* ---- what stands here
+ * ------------------------------------------------------------------ */
 
 static struct apply_known *find_known(struct apply_work *w, struct dia_slice key)
 {
@@ -156,7 +163,8 @@ static enum dia_rc want_known(struct apply_work *w, const struct apply_item *ite
 {
 	struct apply_known *k = find_known(w, c->change.key);
 
-	if (item->put.source->fit == APPLY_FIT_MISSING || item->put.source->fit == APPLY_FIT_NEVER)
+	if (item->put.source->fit == APPLY_FIT_MISSING ||
+		item->put.source->fit == APPLY_FIT_NEVER)
 		return DIA_OK;
 	if (k == NULL) {
 		k = dia_arena_zalloc(&w->arena, 1, sizeof(*k));
@@ -217,7 +225,8 @@ static void choose_kinds(struct apply_work *w)
 			if (item->put.kind == DIA_ROW_DELETE) {
 				item->nothing = !k->exists;
 			} else {
-				item->put.kind = k->exists ? DIA_ROW_UPDATE : DIA_ROW_INSERT;
+				item->put.kind =
+					k->exists ? DIA_ROW_UPDATE : DIA_ROW_INSERT;
 				item->put.before = item->put.after;
 			}
 		}
@@ -242,7 +251,8 @@ static enum dia_rc record_conflicts(struct apply_work *w, struct dia_err *reterr
 	return rc;
 }
 
-/* ---- the attempt ----------------------------------------------------------------------- */
+/* ---- the attempt
+ * ----------------------------------------------------------------------- */
 
 static const struct dia_txn_head *last_head(const struct dia_apply_batch *batch)
 {
@@ -284,7 +294,8 @@ static enum dia_rc write_careful(struct apply_work *w, struct dia_err *reterr)
 	rc = write_mark(w, &st, reterr);
 	if (rc == DIA_E_DB && reterr != NULL && apply_is_row_error(reterr->number))
 		return dia_err_wrap(reterr, rc,
-			"the applied mark of %s in diarchy.applied cannot be written (was the "
+			"the applied mark of %s in diarchy.applied cannot be written "
+			"(was the "
 			"row changed by hand? restart diarchy)",
 			w->db->c.origin_name);
 	return rc;
@@ -354,8 +365,10 @@ enum dia_rc apply_write_with(struct apply_db *db, struct dia_apply_batch *batch,
 	free(w.items);
 	if (rc == DIA_E_DB && err.number == ER_GTID_STRICT_OUT_OF_ORDER)
 		rc = dia_err_set(&err, rc, err.number,
-			"the transactions of %s are numbered anew, which gtid_strict_mode refuses "
-			"(seq_no %" PRIu64 " in domain %u); purge the old binlogs and run FLUSH "
+			"the transactions of %s are numbered anew, which "
+			"gtid_strict_mode refuses "
+			"(seq_no %" PRIu64
+			" in domain %u); purge the old binlogs and run FLUSH "
 			"BINARY LOGS DELETE_DOMAIN_ID=(%u), or set gtid_strict_mode=OFF",
 			db->c.origin_name, apply_gtid_seq(db->batch_seq, true),
 			dia_reserved_id(db->c.origin), dia_reserved_id(db->c.origin));

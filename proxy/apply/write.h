@@ -45,29 +45,33 @@ struct apply_work {
 	size_t count, cap;
 	struct apply_known *known;
 	struct dia_arena arena;
-	struct dia_buf records; /* rows of an INSERT into diarchy.conflicts, not sent yet */
+	struct dia_buf
+		records; /* rows of an INSERT into diarchy.conflicts, not sent yet */
 	size_t record_count;
 	unsigned repairs_logged;
 };
 
 DIA_MUST_CHECK enum dia_rc apply_write(
 	void *ctx, struct dia_apply_batch *batch, struct dia_err *reterr);
-DIA_MUST_CHECK enum dia_rc apply_write_with(struct apply_db *db, struct dia_apply_batch *batch,
-	const struct apply_skipped *skipped, struct dia_err *reterr);
+DIA_MUST_CHECK enum dia_rc apply_write_with(struct apply_db *db,
+	struct dia_apply_batch *batch, const struct apply_skipped *skipped,
+	struct dia_err *reterr);
 DIA_MUST_CHECK enum dia_rc apply_ddl(
 	void *ctx, struct dia_apply_batch *batch, struct dia_err *reterr);
 /* COMMIT, and the mark it carried is ours. */
 DIA_MUST_CHECK enum dia_rc apply_db_commit(struct apply_db *db, struct dia_err *reterr);
 
 /* probe.c: read the rows of work->known, locking them. */
-DIA_MUST_CHECK enum dia_rc apply_probe_known(struct apply_work *work, struct dia_err *reterr);
+DIA_MUST_CHECK enum dia_rc apply_probe_known(
+	struct apply_work *work, struct dia_err *reterr);
 /* Whether one key is there, locking it. */
-DIA_MUST_CHECK enum dia_rc apply_probe_one(struct apply_db *db, struct apply_source *source,
-	struct dia_slice image, bool *ret, struct dia_err *reterr);
+DIA_MUST_CHECK enum dia_rc apply_probe_one(struct apply_db *db,
+	struct apply_source *source, struct dia_slice image, bool *ret,
+	struct dia_err *reterr);
 
 /* careful.c: items [from, to), which together were refused. */
-DIA_MUST_CHECK enum dia_rc apply_careful(
-	struct apply_work *work, size_t from, size_t to, unsigned depth, struct dia_err *reterr);
+DIA_MUST_CHECK enum dia_rc apply_careful(struct apply_work *work, size_t from, size_t to,
+	unsigned depth, struct dia_err *reterr);
 /* Whether a server's error is about a row rather than about the server. */
 bool apply_is_row_error(int number);
 
@@ -79,8 +83,10 @@ DIA_MUST_CHECK enum dia_rc apply_record_conflict(struct apply_work *work,
 DIA_MUST_CHECK enum dia_rc apply_record_parked(struct apply_work *work,
 	const struct apply_item *item, enum dia_apply_conflict type, const char *reason,
 	struct dia_err *reterr);
-DIA_MUST_CHECK enum dia_rc apply_record_skipped(struct apply_work *work, struct dia_err *reterr);
+DIA_MUST_CHECK enum dia_rc apply_record_skipped(
+	struct apply_work *work, struct dia_err *reterr);
 /* Send what was collected. */
-DIA_MUST_CHECK enum dia_rc apply_records_send(struct apply_work *work, struct dia_err *reterr);
+DIA_MUST_CHECK enum dia_rc apply_records_send(
+	struct apply_work *work, struct dia_err *reterr);
 
 #endif /* DIA_APPLY_WRITE_H */

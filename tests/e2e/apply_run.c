@@ -55,7 +55,8 @@ static void check(bool ok, const char *what)
 		die(what);
 }
 
-/* ---- reading --------------------------------------------------------------------------- */
+/* ---- reading
+ * --------------------------------------------------------------------------- */
 
 static void finish_txn(struct source *s)
 {
@@ -72,7 +73,8 @@ static void finish_txn(struct source *s)
 		s->txns = realloc(s->txns, s->cap * sizeof(struct dia_txn *));
 		check(s->txns != NULL, "memory");
 	}
-	check(dia_txn_builder_finish(&s->body, &head, &s->txns[s->count++], NULL) == DIA_OK,
+	check(dia_txn_builder_finish(&s->body, &head, &s->txns[s->count++], NULL) ==
+			DIA_OK,
 		"finish");
 	s->open = false;
 }
@@ -81,7 +83,8 @@ static void add_event(struct source *s, const struct dia_event *ev)
 {
 	dia_buf_reset(&s->event);
 	check(dia_event_write(&s->event, ev) == DIA_OK, "event");
-	check(dia_txn_builder_add(&s->body, dia_buf_slice(&s->event), NULL) == DIA_OK, "body");
+	check(dia_txn_builder_add(&s->body, dia_buf_slice(&s->event), NULL) == DIA_OK,
+		"body");
 }
 
 static void on_query(struct source *s, const struct dia_event *ev)
@@ -112,7 +115,8 @@ static void on_event(struct source *s, struct dia_slice raw)
 		return;
 	check(dia_event_parse(raw, s->has_checksum, &ev) == DIA_PARSE_OK, "event");
 	dia_buf_reset(&s->plain);
-	check(dia_event_uncompress(&ev, 64 << 20, &s->plain, &plain) == DIA_PARSE_OK, "plain");
+	check(dia_event_uncompress(&ev, 64 << 20, &s->plain, &plain) == DIA_PARSE_OK,
+		"plain");
 	switch (plain.type) {
 	case DIA_EVENT_GTID:
 		check(dia_gtid_event_parse(&plain, &gtid) == DIA_PARSE_OK, "gtid");
@@ -172,7 +176,8 @@ static void read_source(struct source *s, const struct options *o)
 		die(mysql_error(m));
 	while ((ev = mariadb_rpl_fetch(rpl, ev)) != NULL)
 		if (ev->raw_data != NULL && ev->raw_data_size > 20)
-			on_event(s, dia_slice_of(ev->raw_data + 1, ev->raw_data_size - 1));
+			on_event(
+				s, dia_slice_of(ev->raw_data + 1, ev->raw_data_size - 1));
 	if (mysql_errno(m) != 0)
 		die(mysql_error(m));
 	mariadb_free_rpl_event(ev);
@@ -180,7 +185,8 @@ static void read_source(struct source *s, const struct options *o)
 	mysql_close(m);
 }
 
-/* ---- writing --------------------------------------------------------------------------- */
+/* ---- writing
+ * --------------------------------------------------------------------------- */
 
 static void decide(const struct options *o, struct dia_apply_txn *t)
 {
@@ -228,7 +234,8 @@ static enum dia_rc write_once(const struct options *o, struct apply_db *db,
 	return rc == DIA_OK ? ops->commit(db, err) : rc;
 }
 
-static void write_batch(const struct options *o, struct apply_db *db, struct dia_apply_batch *b)
+static void write_batch(
+	const struct options *o, struct apply_db *db, struct dia_apply_batch *b)
 {
 	const struct dia_apply_ops *ops = dia_apply_db_ops();
 	struct dia_err err = {.rc = DIA_OK};
@@ -252,13 +259,15 @@ static void write_batch(const struct options *o, struct apply_db *db, struct dia
 		} else if (rc == DIA_E_DB_RETRY) {
 			(void)ops->rollback(db, NULL);
 		} else {
-			printf("ERROR %s %d %s\n", dia_rc_label(rc), err.number, err.text);
+			printf("ERROR %s %d %s\n", dia_rc_label(rc), err.number,
+				err.text);
 			exit(1);
 		}
 	}
 }
 
-static void apply_all(const struct options *o, struct source *s, struct apply_db *db, uint64_t done)
+static void apply_all(
+	const struct options *o, struct source *s, struct apply_db *db, uint64_t done)
 {
 	const struct dia_apply_ops *ops = dia_apply_db_ops();
 	struct dia_apply_txn *txns = calloc(o->batch, sizeof(*txns));
@@ -296,7 +305,8 @@ static void apply_all(const struct options *o, struct source *s, struct apply_db
 	free(txns);
 }
 
-/* ---- through the threads ---------------------------------------------------------------- */
+/* ---- through the threads
+ * ---------------------------------------------------------------- */
 
 static pthread_mutex_t engine_mutex = PTHREAD_MUTEX_INITIALIZER;
 
@@ -329,11 +339,14 @@ static void follow(MYSQL *m, struct dia_engine *engine, struct dia_apply *apply)
 	dia_apply_wake(apply);
 }
 
-static void apply_threads(const struct options *o, struct source *s, struct dia_config *config)
+static void apply_threads(
+	const struct options *o, struct source *s, struct dia_config *config)
 {
 	struct dia_engine_config ec = {.self = {2}, .peer_count = 1, .peers = {{1}}};
-	struct dia_apply_config ac = {
-		.config = config, .lock = lock, .unlock = unlock, .clock = dia_clock_system()};
+	struct dia_apply_config ac = {.config = config,
+		.lock = lock,
+		.unlock = unlock,
+		.clock = dia_clock_system()};
 	struct dia_err err = {.rc = DIA_OK};
 	struct dia_apply *apply;
 	struct dia_apply_stats stats;
@@ -343,7 +356,8 @@ static void apply_threads(const struct options *o, struct source *s, struct dia_
 	check(dia_engine_new(&ec, &ac.engine) == DIA_OK, "engine");
 	if (dia_apply_start(&ac, &apply, &err) != DIA_OK)
 		die(err.text);
-	check(dia_apply_sink.identify(apply, (struct dia_dc){1}, 0x1234, s->seq, &err) == DIA_OK,
+	check(dia_apply_sink.identify(apply, (struct dia_dc){1}, 0x1234, s->seq, &err) ==
+			DIA_OK,
 		err.text);
 	check(dia_apply_sink.identify(apply, (struct dia_dc){1}, 0x999, s->seq, &err) ==
 			DIA_E_LOST_TAIL,
@@ -352,9 +366,8 @@ static void apply_threads(const struct options *o, struct source *s, struct dia_
 	for (size_t i = 0; i < s->count; i++) {
 		enum dia_rc rc;
 
-		while ((rc = dia_apply_sink.deliver(
-				apply, (struct dia_dc){1}, dia_txn_ref(s->txns[i]), &err)) ==
-			DIA_E_AGAIN) {
+		while ((rc = dia_apply_sink.deliver(apply, (struct dia_dc){1},
+				dia_txn_ref(s->txns[i]), &err)) == DIA_E_AGAIN) {
 			dia_txn_unref(s->txns[i]);
 			follow(m, ac.engine, apply);
 		}
@@ -362,7 +375,8 @@ static void apply_threads(const struct options *o, struct source *s, struct dia_
 	}
 	do {
 		follow(m, ac.engine, apply);
-		(void)dia_apply_sink.position(apply, (struct dia_dc){1}, &received, &applied);
+		(void)dia_apply_sink.position(
+			apply, (struct dia_dc){1}, &received, &applied);
 		check(dia_apply_stats(apply, &stats, 1) == 1, "stats");
 	} while (applied < s->seq && stats.applier.state != DIA_APPLIER_STOPPED);
 	printf("STATS state=%d applied=%" PRIu64 " batches=%" PRIu64 " retries=%" PRIu64
@@ -377,7 +391,8 @@ static void apply_threads(const struct options *o, struct source *s, struct dia_
 	mysql_close(m);
 }
 
-/* ---- main ------------------------------------------------------------------------------ */
+/* ---- main
+ * ------------------------------------------------------------------------------ */
 
 static unsigned long number(const char *text)
 {
@@ -451,7 +466,8 @@ int main(int argc, char **argv)
 
 	for (int i = 1; i < argc; i++)
 		take_option(&o, argv[i]);
-	check(o.from != NULL && o.to != NULL && o.file != NULL, "from=, to= and file= are needed");
+	check(o.from != NULL && o.to != NULL && o.file != NULL,
+		"from=, to= and file= are needed");
 	config = make_config(&o);
 	if (dia_server_prepare(config, &err) != DIA_OK)
 		die(err.text);
@@ -475,7 +491,8 @@ int main(int argc, char **argv)
 		dia_apply_db_close(db);
 	}
 	(void)clock_gettime(CLOCK_MONOTONIC, &to);
-	took = (double)(to.tv_sec - from.tv_sec) + (double)(to.tv_nsec - from.tv_nsec) / 1e9;
+	took = (double)(to.tv_sec - from.tv_sec) +
+	       (double)(to.tv_nsec - from.tv_nsec) / 1e9;
 	printf("COUNT parked=%" PRIu64 " repairs=%" PRIu64 " careful=%" PRIu64
 	       " statements=%" PRIu64 "\n",
 		c.parked, c.repairs, c.careful, c.statements);

@@ -327,13 +327,14 @@ def test_foreign_key_refusals_are_parked(pair):
         ("foreign_key", "c"), ("foreign_key", "p")]
 
 
-def test_check_constraint_is_parked(pair):
+def test_check_constraint_of_this_side_only_does_not_stop_rows(pair):
+    """MariaDB does not look at CHECK when it applies row events: the row comes as it is."""
     simple(pair, "(1,'a',1)")
     pair.here("ALTER TABLE a ADD CONSTRAINT positive CHECK (n > 0)")
     pair.there("INSERT INTO a VALUES (2,'b',-1),(3,'c',3)")
     pair.apply()
-    assert pair.rows("a") == [(1, "a", 1), (3, "c", 3)]
-    assert [c["type"] for c in pair.conflicts()] == ["constraint"]
+    pair.assert_equal("a")
+    assert pair.conflicts() == ()
 
 
 # ---- cascades, triggers, flags ---------------------------------------------------------
@@ -416,7 +417,7 @@ def test_widened_columns(pair):
 
 def test_values_that_do_not_fit_are_parked_not_bent(pair):
     pair.both("CREATE TABLE t.o (id INT PRIMARY KEY, a INT, m VARCHAR(10), e ENUM('x','y'))")
-    pair.here("ALTER TABLE o MODIFY a INT UNSIGNED, MODIFY m VARCHAR(10) CHARACTER SET latin1")
+    pair.here("ALTER TABLE o MODIFY a INT UNSIGNED, MODIFY m VARCHAR(40) CHARACTER SET latin1")
     pair.there("INSERT INTO o VALUES (1,5,'ok','x')", "INSERT INTO o VALUES (2,-5,'ok','x')",
                "INSERT INTO o VALUES (3,5,'\u20ac','x')")
     pair.apply()
@@ -454,8 +455,13 @@ def test_numbering_anew_under_strict_mode_says_what_to_do(pair):
     pair.apply(expect=1, decide="upsert")
     assert "DELETE_DOMAIN_ID=(%d)" % RESERVED in pair.out
     pair.west.sql("FLUSH BINARY LOGS")
-    pair.west.sql("PURGE BINARY LOGS TO '%s'" % pair.west.sql("SHOW MASTER STATUS")[0]["File"])
-    pair.west.sql("FLUSH BINARY LOGS DELETE_DOMAIN_ID=(%d)" % RESERVED)
+    def forgotten():
+        """The old file goes once its checkpoint is over."""
+        new = pair.west.sql("SHOW MASTER STATUS")[0]["File"]
+        pair.west.sql("PURGE BINARY LOGS TO '%s'" % new)
+        pair.west.sql("FLUSH BINARY LOGS DELETE_DOMAIN_ID=(%d)" % RESERVED)
+        return True
+    dc.wait_until(forgotten, 20, "the old domain to be forgotten")
     pair.apply(decide="upsert")
     pair.assert_equal("a")
 
@@ -607,7 +613,8 @@ def test_row_locks_of_clients_are_waited_for_and_deadlocks_retried(pair):
     # It holds row 1 and waits for row 2: a deadlock as soon as we want row 1. Make it the
     # victim by weight.
     dc.wait_until(lambda: pair.west.one(
-        "SELECT COUNT(*) FROM information_schema.INNODB_LOCK_WAITS"), 20, "the applier's wait")
+        "SELECT COUNT(*) FROM information_schema.INNODB_LOCK_WAITS"), 20, "the applier's wait",
+        poll=0.2)  # InnoDB makes the table anew only when nobody has read it for 0.1 s
     for n in range(10, 400):
         cur.execute("INSERT INTO t.a VALUES (%d,'w',1)" % n)
     try:
@@ -692,7 +699,7 @@ def test_crash_before_commit_leaves_nothing(pair):
 def test_through_thread_engine_and_sink(pair):
     simple(pair)
     pair.there("INSERT INTO a SELECT seq, 'v', 0 FROM seq_1_to_50",
-               *["UPDATE a SET n=n+%d WHERE id=%d" % (n, n % 50 + 1) for n in range(200)],
+               *["UPDATE a SET n=n+%d WHERE id=%d" % (n + 1, n % 50 + 1) for n in range(200)],
                "ALTER TABLE a ADD COLUMN z INT", "UPDATE a SET z=n")
     pair.apply(threads=1, batch=20)
     pair.assert_equal("a")
