@@ -9,6 +9,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <pthread.h>
+#include <time.h>
 #include <cmocka.h>
 
 static const struct dia_dc east = {1}, west = {2};
@@ -833,6 +835,60 @@ static void test_replay_after_restart(void **state)
 	stop(&r);
 }
 
+/* Two threads, as in the process: the link pushes, with its share of full queues and
+ * duplicates, while the applier steps. */
+struct pusher {
+	struct rig *r;
+	uint64_t count;
+};
+
+static void *push_all(void *arg)
+{
+	struct pusher *p = arg;
+	struct timespec pause = {.tv_nsec = 20000};
+
+	for (uint64_t seq = 1; seq <= p->count; seq++) {
+		struct dia_txn *t = txn(seq, 1000000, "k", 0);
+		struct dia_txn *again = txn(seq, 1000000, "k", 0);
+		struct dia_txn *mark = txn(seq, 1000000, "", DIA_TXN_WATERMARK);
+		enum dia_rc rc;
+
+		while ((rc = dia_applier_push(p->r->a, t)) == DIA_E_AGAIN)
+			(void)nanosleep(&pause, NULL);
+		if (rc != DIA_OK)
+			dia_txn_unref(t);
+		if (dia_applier_push(p->r->a, again) != DIA_OK)
+			dia_txn_unref(again);
+		if (dia_applier_push(p->r->a, mark) != DIA_OK)
+			dia_txn_unref(mark);
+	}
+	return NULL;
+}
+
+static void test_push_beside_step(void **state)
+{
+	struct rig r;
+	struct pusher p = {.r = &r, .count = 5000};
+	struct timespec pause = {.tv_nsec = 20000};
+	pthread_t thread;
+	uint64_t wait_ms;
+
+	(void)state;
+	start(&r, 0);
+	assert_int_equal(pthread_create(&thread, NULL, push_all, &p), 0);
+	while (stats(&r).applied_seq < p.count) {
+		r.db.calls[0] = '\0';
+		if (dia_applier_step(r.a, r.now_ms, &wait_ms) != DIA_OK)
+			(void)nanosleep(&pause, NULL);
+	}
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_int_equal(settle(&r), DIA_E_AGAIN);
+	assert_int_equal(stats(&r).txns, p.count);
+	assert_int_equal(stats(&r).queued_txns, 0);
+	assert_int_equal(stats(&r).queued_bytes, 0);
+	stop(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -861,6 +917,7 @@ int main(void)
 		cmocka_unit_test(test_ddl_errors),
 		cmocka_unit_test(test_held_while_too_far_ahead),
 		cmocka_unit_test(test_replay_after_restart),
+		cmocka_unit_test(test_push_beside_step),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
