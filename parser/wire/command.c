@@ -10,9 +10,6 @@ enum dia_reply dia_command_reply(uint8_t command)
 	case DIA_COM_STMT_SEND_LONG_DATA:
 	case DIA_COM_STMT_CLOSE:
 		return DIA_REPLY_NONE;
-	case DIA_COM_STMT_EXECUTE:
-	case DIA_COM_BULK_EXECUTE:
-		return DIA_REPLY_EXECUTE;
 	case DIA_COM_STMT_FETCH:
 		return DIA_REPLY_FETCH;
 	case DIA_COM_STMT_PREPARE:

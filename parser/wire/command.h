@@ -37,7 +37,7 @@ enum dia_com {
 enum dia_reply {
 	DIA_REPLY_NONE = 0, /* nothing comes back, also not on an error */
 	DIA_REPLY_RESULT,   /* OK, ERR, EOF, LOCAL INFILE or result sets */
-	DIA_REPLY_EXECUTE,  /* the same, and a cursor may stand in for the rows */
+	DIA_REPLY_CURSOR,   /* the same, and a cursor may stand in for the rows */
 	DIA_REPLY_FETCH,    /* rows without column definitions */
 	DIA_REPLY_PREPARE,
 	DIA_REPLY_FIELDS,  /* column definitions without a count */
@@ -49,8 +49,16 @@ enum dia_reply {
 	DIA_REPLY_UNASKED, /* packets no command asked for; never ends */
 };
 
-/* Commands we do not know get one OK/ERR-shaped reply, which is what servers do. */
+/* Commands we do not know get one OK/ERR-shaped reply, which is what servers do. An
+ * execute that asks for a cursor is told by its flags: dia_command_cursor. */
 enum dia_reply dia_command_reply(uint8_t command);
+/* The reply of COM_STMT_EXECUTE with these flags (the byte behind the statement's id). */
+static inline enum dia_reply dia_command_cursor(uint8_t flags)
+{
+	return flags != 0 ? DIA_REPLY_CURSOR : DIA_REPLY_RESULT;
+}
+/* Where in the payload of COM_STMT_EXECUTE the flags stand. */
+enum { DIA_EXECUTE_FLAGS_AT = 5 };
 /* The command works on a prepared statement named by the 4 bytes after the command byte.
  */
 bool dia_command_has_stmt(uint8_t command);

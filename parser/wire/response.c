@@ -181,7 +181,7 @@ static enum dia_response_event on_first(struct dia_response *r, const struct pac
 		return DIA_RESPONSE_BAD;
 	switch (r->kind) {
 	case DIA_REPLY_RESULT:
-	case DIA_REPLY_EXECUTE:
+	case DIA_REPLY_CURSOR:
 		return on_result_first(r, p);
 	case DIA_REPLY_PREPARE:
 		return on_prepare_first(r, p);
@@ -209,10 +209,13 @@ static enum dia_response_event on_columns_eof(
 {
 	if (!is_terminator(r, p) || !read_status(r, p))
 		return DIA_RESPONSE_BAD;
-	/* A cursor was opened: this EOF is the whole result. Without EOFs the same bit
-	 * comes in the terminator of zero rows and needs no rule. */
-	if (r->kind == DIA_REPLY_EXECUTE && (r->status & DIA_STATUS_CURSOR_EXISTS) != 0)
-		return result_end(r, p);
+	/* The cursor that was asked for is open: this EOF is the whole result. Cursors
+	 * inside a procedure leave the same bit behind, but the result of a CALL is never
+	 * its last. Without EOFs the bit comes in the terminator of zero rows and needs
+	 * no rule. */
+	if (r->kind == DIA_REPLY_CURSOR && (r->status & DIA_STATUS_CURSOR_EXISTS) != 0 &&
+		(r->status & DIA_STATUS_MORE_RESULTS) == 0)
+		return over(r);
 	r->state = DIA_RESPONSE_ROWS;
 	return DIA_RESPONSE_MORE;
 }

@@ -229,10 +229,14 @@ static enum action command_begins(
 			return a;
 		if (command == DIA_COM_STMT_PREPARE)
 			s->up.no_last = false;
-	} else if (s->up.no_last && len >= 5 && dia_command_has_stmt(command)) {
-		if (avail < DIA_PACKET_HEADER + 5)
-			return need(s, DIA_PACKET_HEADER + 5);
-		if (dia_le32(p + DIA_PACKET_HEADER + 1) == DIA_STMT_LAST)
+	} else if (dia_command_has_stmt(command) && len > 4) {
+		/* as far as the statement's id and the flags behind it */
+		size_t look =
+			DIA_PACKET_HEADER + DIA_EXECUTE_FLAGS_AT + (len > 5 ? 1U : 0U);
+
+		if (avail < look)
+			return need(s, look);
+		if (s->up.no_last && dia_le32(p + DIA_PACKET_HEADER + 1) == DIA_STMT_LAST)
 			return last_stmt_begins(s, p, len);
 	} else if (command == DIA_COM_SET_OPTION) {
 		s->up.multi =
@@ -242,6 +246,8 @@ static enum action command_begins(
 	}
 	dia_count(s->loop, DIA_COUNT_COMMANDS, 1);
 	reply = dia_command_reply(command);
+	if (command == DIA_COM_STMT_EXECUTE && len > DIA_EXECUTE_FLAGS_AT)
+		reply = dia_command_cursor(p[DIA_PACKET_HEADER + DIA_EXECUTE_FLAGS_AT]);
 	(void)pass(s, len);
 	if (reply != DIA_REPLY_NONE) {
 		dia_pending_push(s, reply, (uint8_t)(p[3] + 1));
@@ -269,7 +275,7 @@ static bool belongs_to_last(struct dia_session *s, uint8_t seq)
 		return true;
 	case DIA_REPLY_NONE:
 	case DIA_REPLY_RESULT:
-	case DIA_REPLY_EXECUTE:
+	case DIA_REPLY_CURSOR:
 	case DIA_REPLY_FETCH:
 	case DIA_REPLY_PREPARE:
 	case DIA_REPLY_FIELDS:

@@ -192,7 +192,7 @@ class Packets:
                 p = take()
                 if p[0] == 0xff:
                     return out
-                if kind == "execute" and status(p) & 0x40:
+                if kind == "cursor" and status(p) & 0x48 == 0x40:
                     return out
             p = until_end()
             if p is None or not status(p) & 8:

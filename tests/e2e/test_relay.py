@@ -70,7 +70,7 @@ def exchange(c):
 
     def execute(flags=0, id_=LAST, params=b""):
         c.send(bytes([EXECUTE]) + struct.pack("<IBI", id_, flags, 1) + params)
-        seen.append(c.reply("execute"))
+        seen.append(c.reply("cursor" if flags else "execute"))
     statement("SELECT * FROM x WHERE id < 4 ORDER BY id")
     for _ in range(3):
         execute()
@@ -79,6 +79,18 @@ def exchange(c):
     for n in (1, 7, 100, 1000):
         c.send(bytes([FETCH]) + struct.pack("<II", LAST, n))
         seen.append(c.reply("fetch"))
+    c.query("CREATE OR REPLACE PROCEDURE inside() BEGIN DECLARE v INT; DECLARE k CURSOR FOR "
+            "SELECT 5; OPEN k; FETCH k INTO v; SELECT v; SELECT v + 1; CLOSE k; END")
+    c.query("CREATE OR REPLACE FUNCTION inside_f() RETURNS INT DETERMINISTIC BEGIN DECLARE v INT; "
+            "DECLARE k CURSOR FOR SELECT 5; OPEN k; FETCH k INTO v; CLOSE k; RETURN v; END")
+    seen.append(c.query("CALL inside()"))
+    seen.append(c.query("SELECT inside_f() FROM x WHERE id < 3 AND inside_f() = 5"))
+    statement("CALL inside()")
+    execute()
+    execute(1)
+    statement("SELECT inside_f(), id FROM x WHERE id < 4 AND inside_f() = 5")
+    execute()
+    execute()
     statement("SELECT ? + 1, ?")
     execute(params=b"\0\1\3\0\3\0" + struct.pack("<ii", 4, 5))
     execute(id_=12345)
@@ -130,10 +142,14 @@ def test_pipelining(relay_db, relay, caps):
 def test_commands_in_the_smallest_pieces(relay):
     c = Packets(relay.port, BASE)
     for command in (bytes([QUERY]) + b"SELECT 'slow'", bytes([QUERY]) + b"SET sql_log_bin=0",
-                    bytes([QUERY]) + b"SHOW DIARCHY CONFLICTS", b"\x0e"):
+                    bytes([QUERY]) + b"SHOW DIARCHY CONFLICTS", b"\x0e",
+                    bytes([PREPARE]) + b"SET sql_log_bin=0",
+                    bytes([EXECUTE]) + struct.pack("<IBI", LAST, 0, 1),
+                    bytes([EXECUTE]) + struct.pack("<IBI", 12345, 1, 1),
+                    bytes([EXECUTE]) + struct.pack("<I", 12345), bytes([EXECUTE]) + b"abc"):
         for byte in frame(command):
             c.s.sendall(bytes([byte]))
-            time.sleep(0.001)
+            time.sleep(0.0005)
         got = c.reply()
         assert got
     assert c.query("SELECT 1")[-2] == b"\x011"

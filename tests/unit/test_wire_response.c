@@ -249,6 +249,31 @@ static void b_cursor(struct shape *s)
 	expect(s, DIA_RESPONSE_DONE);
 }
 
+/* A procedure that used a cursor inside: the bit is set, the rows come all the same. */
+static void b_call_with_cursor_inside(struct shape *s)
+{
+	uint16_t status = 2 | DIA_STATUS_CURSOR_EXISTS | DIA_STATUS_MORE_RESULTS;
+
+	count(s, 1, true);
+	defs(s, 1);
+	mid_eof(s, status);
+	rows(s, 2);
+	end(s, status);
+	ok(s, 0, 2);
+	expect(s, DIA_RESPONSE_DONE);
+}
+
+/* The same bit where nobody asked for a cursor: left behind by a function. */
+static void b_function_with_cursor_inside(struct shape *s)
+{
+	count(s, 1, true);
+	defs(s, 1);
+	mid_eof(s, 2 | DIA_STATUS_CURSOR_EXISTS);
+	rows(s, 2);
+	end(s, 2);
+	expect(s, DIA_RESPONSE_DONE);
+}
+
 static void b_fetch(struct shape *s)
 {
 	rows(s, 3);
@@ -343,18 +368,20 @@ static const struct {
 	{"err", DIA_REPLY_RESULT, b_err},
 	{"eof", DIA_REPLY_RESULT, b_eof_only},
 	{"rows", DIA_REPLY_RESULT, b_rows},
-	{"binary rows", DIA_REPLY_EXECUTE, b_rows},
+	{"binary rows", DIA_REPLY_CURSOR, b_rows},
 	{"many columns", DIA_REPLY_RESULT, b_many_columns},
 	{"error mid rows", DIA_REPLY_RESULT, b_error_mid_rows},
-	{"error mid binary rows", DIA_REPLY_EXECUTE, b_error_mid_rows},
+	{"error mid binary rows", DIA_REPLY_CURSOR, b_error_mid_rows},
 	{"error instead of definition", DIA_REPLY_RESULT, b_error_instead_of_def},
 	{"multi", DIA_REPLY_RESULT, b_multi},
-	{"multi binary", DIA_REPLY_EXECUTE, b_multi},
+	{"multi binary", DIA_REPLY_CURSOR, b_multi},
 	{"multi error", DIA_REPLY_RESULT, b_multi_error},
 	{"infile", DIA_REPLY_RESULT, b_infile},
 	{"progress", DIA_REPLY_RESULT, b_progress},
-	{"no metadata", DIA_REPLY_EXECUTE, b_no_metadata},
-	{"cursor", DIA_REPLY_EXECUTE, b_cursor},
+	{"no metadata", DIA_REPLY_CURSOR, b_no_metadata},
+	{"cursor", DIA_REPLY_CURSOR, b_cursor},
+	{"call with cursor inside", DIA_REPLY_CURSOR, b_call_with_cursor_inside},
+	{"function with cursor inside", DIA_REPLY_RESULT, b_function_with_cursor_inside},
 	{"fetch", DIA_REPLY_FETCH, b_fetch},
 	{"fetch none", DIA_REPLY_FETCH, b_fetch_none},
 	{"fetch error", DIA_REPLY_FETCH, b_err},
