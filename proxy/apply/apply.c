@@ -4,6 +4,7 @@
 #include "proxy/core/log.h"
 
 #include <inttypes.h>
+#include <mysqld_error.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <time.h>
@@ -81,8 +82,27 @@ static bool must_stop(struct applier *a)
 /* What changed since the last look: progress to the link, new errors to the log. */
 struct seen {
 	uint64_t applied_seq, queued_bytes, retries;
+	int number; /* of the last error that was a warning */
 	bool stopped;
 };
+
+/* Row locks of clients are everyday; anything else that keeps a batch from getting
+ * through is said once, until it changes or a batch gets through. */
+static enum dia_log_level retry_level(
+	const struct dia_applier_stats *s, struct seen *seen)
+{
+	bool lock =
+		s->error.rc == DIA_E_DB_RETRY &&
+		(s->error.number == ER_LOCK_DEADLOCK ||
+			s->error.number == ER_LOCK_WAIT_TIMEOUT || s->error.number == 0);
+
+	if (s->applied_seq != seen->applied_seq)
+		seen->number = 0;
+	if (lock || s->error.number == seen->number)
+		return DIA_LOG_DEBUG;
+	seen->number = s->error.number;
+	return DIA_LOG_WARN;
+}
 
 static void look(struct applier *a, struct seen *seen)
 {
@@ -102,9 +122,9 @@ static void look(struct applier *a, struct seen *seen)
 			"dc=%s applied_seq=%" PRIu64 " error=%s", a->name, s.applied_seq,
 			dia_log_quote(quoted, sizeof(quoted), s.error.text));
 	else if (s.retries != seen->retries)
-		dia_log(s.error.rc == DIA_E_DB_GONE ? DIA_LOG_WARN : DIA_LOG_DEBUG,
-			"apply", "retry", "dc=%s retries=%" PRIu64 " error=%s", a->name,
-			s.retries, dia_log_quote(quoted, sizeof(quoted), s.error.text));
+		dia_log(retry_level(&s, seen), "apply", "retry",
+			"dc=%s retries=%" PRIu64 " error=%s", a->name, s.retries,
+			dia_log_quote(quoted, sizeof(quoted), s.error.text));
 	seen->applied_seq = s.applied_seq;
 	seen->queued_bytes = s.queued_bytes;
 	seen->retries = s.retries;

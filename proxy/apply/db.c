@@ -244,10 +244,15 @@ static void count_committed(struct apply_db *db)
 
 enum dia_rc apply_db_commit(struct apply_db *db, struct dia_err *reterr)
 {
-	enum dia_rc rc = dia_mariadb_exec(db->mysql, reterr, "COMMIT");
+	struct dia_err err = {.rc = DIA_OK};
+	enum dia_rc rc = dia_mariadb_exec(db->mysql, &err, "COMMIT");
 
-	if (rc != DIA_OK)
+	if (rc != DIA_OK) {
+		rc = apply_sql_class(rc, &err);
+		if (reterr != NULL)
+			*reterr = err;
 		return rc;
+	}
 	db->has_mark = true;
 	db->applied_seq = db->batch_seq;
 	count_committed(db);

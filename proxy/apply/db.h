@@ -79,6 +79,9 @@ DIA_MUST_CHECK enum dia_rc apply_db_session(
  */
 DIA_MUST_CHECK enum dia_rc apply_sql_run(
 	struct apply_db *db, MYSQL_RES **ret_res, struct dia_err *reterr);
+/* An error's class where the applier knows better: a server that is read-only or full is
+ * tried again, not given up. */
+enum dia_rc apply_sql_class(enum dia_rc rc, struct dia_err *reterr);
 /* Empty db->sql but for the prefix that opens the transaction, if it is not open yet. */
 void apply_sql_start(struct apply_db *db);
 /* Append `name` in backticks. */

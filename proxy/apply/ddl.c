@@ -173,7 +173,7 @@ static enum dia_rc execute(struct apply_db *db, const struct dia_txn_head *head,
 	enum dia_rc rc = open_session(db, head->seq, ev, q, &session, reterr);
 
 	if (rc == DIA_OK)
-		rc = dia_mariadb_exec_slice(session, q->sql, &err);
+		rc = apply_sql_class(dia_mariadb_exec_slice(session, q->sql, &err), &err);
 	else if (reterr != NULL)
 		err = *reterr;
 	if (session != NULL)

@@ -2,6 +2,7 @@
 #include "proxy/apply/db.h"
 
 #include <inttypes.h>
+#include <mysqld_error.h>
 
 void apply_sql_name(struct dia_buf *out, struct dia_slice name)
 {
@@ -75,5 +76,19 @@ failed:
 	/* The prefix itself never fails on a sound connection, so the transaction is
 	 * open: the caller rolls back on any error it does not handle. */
 	db->needs_begin = false;
-	return dia_mariadb_error(db->mysql, reterr, "database");
+	return apply_sql_class(dia_mariadb_error(db->mysql, reterr, "database"), reterr);
+}
+
+enum dia_rc apply_sql_class(enum dia_rc rc, struct dia_err *reterr)
+{
+	int number = reterr == NULL ? 0 : reterr->number;
+
+	/* These pass when somebody makes room or ends a failover. */
+	if (rc == DIA_E_DB &&
+		(number == ER_OPTION_PREVENTS_STATEMENT || number == ER_DISK_FULL ||
+			number == ER_RECORD_FILE_FULL || number == ER_OUTOFMEMORY ||
+			number == ER_OUT_OF_RESOURCES ||
+			number == ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION))
+		rc = reterr->rc = DIA_E_DB_RETRY;
+	return rc;
 }

@@ -353,11 +353,18 @@ enum dia_rc apply_write_with(struct apply_db *db, struct dia_apply_batch *batch,
 	db->batch_captured_us = last_head(batch)->captured_us;
 	db->begin_generation = atomic_load(db->c.schema_generation);
 	rc = attempt(&w, false, &err);
-	if (rc == DIA_E_DB && apply_is_row_error(err.number)) {
+	if (rc == DIA_E_DB &&
+		(apply_is_row_error(err.number) || err.number == ER_BAD_FIELD_ERROR)) {
 		rc = dia_mariadb_exec(db->mysql, &err, "ROLLBACK");
 		db->needs_begin = true;
 		if (rc == DIA_OK)
 			rc = attempt(&w, true, &err);
+	}
+	if (rc == DIA_E_DB &&
+		(err.number == ER_NO_SUCH_TABLE || err.number == ER_BAD_FIELD_ERROR)) {
+		/* What we know of a table is older than its last DDL: look again. */
+		atomic_fetch_add(db->c.schema_generation, 1);
+		rc = err.rc = DIA_E_DB_RETRY;
 	}
 	HASH_CLEAR(hh, w.known);
 	dia_arena_fini(&w.arena);

@@ -9,6 +9,7 @@
  *                                 every change's decision; the last two with a rival
  *   skip=N                        leave out the first N transactions (seq counts on)
  *   crash=commit                  end before the first COMMIT
+ *   user=NAME (root)             account on the server written to
  *   hold=MS                       wait before each COMMIT
  *   threads=1                     through dia_apply_start, its thread and a real engine
  *
@@ -28,7 +29,7 @@
 #include <unistd.h>
 
 struct options {
-	const char *from, *to, *file, *decide, *crash;
+	const char *from, *to, *file, *decide, *crash, *user;
 	unsigned long pos, batch, skip, hold, threads;
 };
 
@@ -258,6 +259,7 @@ static void write_batch(
 				return;
 		} else if (rc == DIA_E_DB_RETRY) {
 			(void)ops->rollback(db, NULL);
+			(void)usleep(20000);
 		} else {
 			printf("ERROR %s %d %s\n", dia_rc_label(rc), err.number,
 				err.text);
@@ -424,6 +426,8 @@ static void take_option(struct options *o, const char *arg)
 		o->skip = number(eq);
 	else if (IS("crash"))
 		o->crash = eq;
+	else if (IS("user"))
+		o->user = eq;
 	else if (IS("hold"))
 		o->hold = number(eq);
 	else if (IS("threads"))
@@ -441,11 +445,11 @@ static struct dia_config *make_config(const struct options *o)
 
 	(void)snprintf(yaml, sizeof(yaml),
 		"dc: {name: west, id: 2}\nlisten: 127.0.0.1:7306\n"
-		"database: {socket: %s, user: root, password: ''}\n"
+		"database: {socket: %s, user: %s, password: ''}\n"
 		"peer:\n  listen: 127.0.0.1:7406\n  secret: a-secret-of-some-length\n"
 		"  dcs:\n    - {name: east, id: 1, address: 127.0.0.1:8406}\n"
 		"state_dir: /tmp\nlimits: {batch_transactions: %lu}\n",
-		o->to, o->batch);
+		o->to, o->user, o->batch);
 	if (dia_config_parse(dia_slice_str(yaml), "apply_run", &config, &err) != DIA_OK)
 		die(err.text);
 	return config;
@@ -453,7 +457,8 @@ static struct dia_config *make_config(const struct options *o)
 
 int main(int argc, char **argv)
 {
-	struct options o = {.decide = "apply", .batch = 100, .crash = "", .pos = 4};
+	struct options o = {
+		.decide = "apply", .batch = 100, .crash = "", .user = "root", .pos = 4};
 	static struct source s;
 	static atomic_uint_fast64_t generation;
 	struct dia_err err = {.rc = DIA_OK};

@@ -649,6 +649,28 @@ def test_lock_timeout_is_retried(pair):
     pair.assert_equal("a")
 
 
+def test_read_only_server_is_waited_for(pair):
+    simple(pair, "(1,'a',1)")
+    pair.there("UPDATE a SET v='e' WHERE id=1")
+    pair.west.sql("CREATE OR REPLACE USER ro@localhost IDENTIFIED BY ''",
+                  "GRANT ALL ON *.* TO ro@localhost",
+                  "REVOKE READ_ONLY ADMIN, SUPER ON *.* FROM ro@localhost")
+    pair.apply(decide="keep")  # makes the schema `diarchy`
+    pair.west.sql("UPDATE diarchy.applied SET seq=0", "SET GLOBAL read_only=1")
+    pair.there("UPDATE a SET v='f' WHERE id=1")
+    try:
+        run = subprocess.Popen(pair.argv(user="ro", skip=0), stdout=subprocess.PIPE, text=True)
+        for line in run.stdout:
+            if line.startswith("RETRY"):
+                break
+        assert line.startswith("RETRY db_retry 1290"), line
+    finally:
+        pair.west.sql("SET GLOBAL read_only=0")
+    out, _ = run.communicate(timeout=60)
+    assert run.returncode == 0, out
+    pair.assert_equal("a")
+
+
 def test_table_altered_between_look_and_write(pair):
     """ALTER by a client of west while a batch is open waits for it; the next batch sees the
     new columns."""
