@@ -71,6 +71,14 @@ void dia_capture_set_error(struct dia_capture *c, const struct dia_err *err)
 	(void)pthread_mutex_unlock(&c->status_lock);
 }
 
+void dia_capture_set_tried(struct dia_capture *c)
+{
+	(void)pthread_mutex_lock(&c->status_lock);
+	c->tried = true;
+	(void)pthread_cond_broadcast(&c->tried_cond);
+	(void)pthread_mutex_unlock(&c->status_lock);
+}
+
 bool dia_capture_pause(struct dia_capture *c, unsigned ms)
 {
 	struct pollfd fd = {.fd = c->stop_fd, .events = POLLIN};
@@ -91,6 +99,7 @@ static void capture_free(struct dia_capture *c)
 		dia_journal_close(c->journal);
 	if (c->stop_fd >= 0)
 		(void)close(c->stop_fd);
+	(void)pthread_cond_destroy(&c->tried_cond);
 	(void)pthread_mutex_destroy(&c->status_lock);
 	free(c);
 }
@@ -170,6 +179,7 @@ enum dia_rc dia_capture_new(const struct dia_capture_config *config,
 		return dia_err_set(reterr, DIA_E_NOMEM, 0, "no memory for capture");
 	c->config = *config;
 	(void)pthread_mutex_init(&c->status_lock, NULL);
+	(void)pthread_cond_init(&c->tried_cond, NULL);
 	for (size_t i = 0; i < config->config->peer.dc_count; i++)
 		c->peers[i].dc = config->config->peer.dcs[i].dc;
 	c->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -207,6 +217,10 @@ enum dia_rc dia_capture_start(
 		return dia_err_set(reterr, DIA_E_NOMEM, failed,
 			"cannot start capture: %s", strerror(failed));
 	c->started = true;
+	(void)pthread_mutex_lock(&c->status_lock);
+	while (!c->tried)
+		(void)pthread_cond_wait(&c->tried_cond, &c->status_lock);
+	(void)pthread_mutex_unlock(&c->status_lock);
 	return DIA_OK;
 }
 

@@ -42,6 +42,11 @@ DIA_MUST_CHECK enum dia_rc dia_capture_new(const struct dia_capture_config *conf
  */
 void dia_capture_engine_config(
 	const struct dia_capture *c, struct dia_engine_config *ret);
+/*
+ * Starts the thread and returns when it has looked at the database once, whatever came of
+ * it (see the status). Let clients write only after that: it is then known whether the
+ * database still has all that was captured; new commits could hide what is missing.
+ */
 DIA_MUST_CHECK enum dia_rc dia_capture_start(
 	struct dia_capture *c, struct dia_engine *engine, struct dia_err *reterr);
 /* Stops the thread and frees; all cursors must be closed. NULL is fine. */

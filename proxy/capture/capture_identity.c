@@ -1,7 +1,7 @@
 /* proxy/capture/capture_identity.c - whether journal and database belong together. */
 #include "proxy/capture/capture_int.h"
 
-#include "proxy/backend/mariadb.h"
+#include "proxy/backend/schema.h"
 #include "proxy/core/log.h"
 
 #include <inttypes.h>
@@ -19,20 +19,6 @@ static enum dia_rc read_incarnation(MYSQL *db, uint64_t *ret, struct dia_err *re
 		return DIA_OK;
 	}
 	return rc;
-}
-
-static enum dia_rc make_tables(MYSQL *db, struct dia_err *reterr)
-{
-	enum dia_rc rc =
-		dia_mariadb_exec(db, reterr, "CREATE DATABASE IF NOT EXISTS diarchy");
-
-	return rc != DIA_OK ? rc
-			    : dia_mariadb_exec(db, reterr,
-				      "CREATE TABLE IF NOT EXISTS diarchy.meta ("
-				      "name VARCHAR(64) CHARACTER SET ascii NOT NULL "
-				      "PRIMARY KEY, "
-				      "value VARCHAR(255) CHARACTER SET ascii NOT NULL) "
-				      "ENGINE=InnoDB");
 }
 
 /* Marks that a copied database brings along, for an engine that starts without a point.
@@ -110,7 +96,7 @@ static enum dia_rc check(struct dia_capture *c, MYSQL *db, struct dia_err *reter
 	enum dia_rc rc = DIA_OK;
 
 	if (!c->have_point)
-		rc = make_tables(db, reterr);
+		rc = dia_server_prepare(c->config.config, reterr);
 	if (rc == DIA_OK)
 		rc = read_incarnation(db, &theirs, reterr);
 	if (rc == DIA_E_DB && c->have_point)

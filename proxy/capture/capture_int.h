@@ -62,6 +62,8 @@ struct dia_capture {
 	bool power_loss;
 
 	pthread_mutex_t status_lock; /* of what follows */
+	pthread_cond_t tried_cond;
+	bool tried; /* the database has been looked at once, with whatever result */
 	struct dia_capture_status status;
 	struct {
 		struct dia_dc dc;
@@ -80,6 +82,7 @@ struct dia_capture {
 uint64_t dia_capture_now_us(const struct dia_capture *c);
 void dia_capture_set_state(struct dia_capture *c, enum dia_capture_state state);
 void dia_capture_set_error(struct dia_capture *c, const struct dia_err *err);
+void dia_capture_set_tried(struct dia_capture *c);
 /* Sleep unless stopped; false when stopping. */
 bool dia_capture_pause(struct dia_capture *c, unsigned ms);
 void dia_capture_lock(struct dia_capture *c);

@@ -323,6 +323,7 @@ static enum dia_rc connect_and_stream(struct dia_capture *c, struct dia_err *ret
 		return rc;
 	dia_capture_set_error(c, NULL);
 	dia_capture_note_progress(c);
+	dia_capture_set_tried(c);
 	dia_capture_set_state(c, dia_capture_rebuilding(c) ? DIA_CAPTURE_REBUILDING
 							   : DIA_CAPTURE_STREAMING);
 	rc = stream(c, reterr);
@@ -369,6 +370,7 @@ void *dia_capture_run(void *capture)
 		dia_capture_set_error(c, &err);
 		dia_capture_set_state(
 			c, is_final(rc) ? DIA_CAPTURE_FAILED : DIA_CAPTURE_CONNECTING);
+		dia_capture_set_tried(c);
 		dia_log(is_final(rc) ? DIA_LOG_ERROR : DIA_LOG_WARN, "capture",
 			is_final(rc) ? "failed" : "interrupted", "code=%s error=%s",
 			dia_rc_label(rc),
@@ -389,6 +391,7 @@ void *dia_capture_run(void *capture)
 	if (dia_capture_housekeeping(c, true, &err) != DIA_OK)
 		dia_log(DIA_LOG_WARN, "capture", "stop_unclean", "code=%s",
 			dia_rc_label(err.rc));
+	dia_capture_set_tried(c);
 	dia_capture_set_state(c, DIA_CAPTURE_STOPPED);
 	mysql_thread_end();
 	return NULL;
