@@ -253,7 +253,7 @@ run_fuzz() {
 run_pytest() {
 	local log=$1 rc p f e
 	shift
-	"$PYTHON" -m pytest -p no:cacheprovider -q -ra --durations=5 "$@" >"$log.out" 2>&1
+	"$PYTHON" -m pytest -p no:cacheprovider -q -ra --tb=short --durations=5 "$@" >"$log.out" 2>&1
 	rc=$?
 	cat "$log.out"
 	p=$(sed -n 's/.*\b\([0-9]\+\) passed.*/\1/p' "$log.out" | tail -1)
