@@ -62,7 +62,5 @@ enum { DIA_EXECUTE_FLAGS_AT = 5 };
 /* The command works on a prepared statement named by the 4 bytes after the command byte.
  */
 bool dia_command_has_stmt(uint8_t command);
-/* "query", "stmt_execute", …: for logs. */
-const char *dia_command_name(uint8_t command);
 
 #endif /* DIA_WIRE_COMMAND_H */

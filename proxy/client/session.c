@@ -112,104 +112,6 @@ void dia_session_end_err(struct dia_session *s, uint8_t seq, uint16_t code,
 	dia_session_end(s, why);
 }
 
-/* One line a second and loop, with the number of those left out. */
-static void log_connect_failure(struct dia_loop *loop, const char *text)
-{
-	uint64_t now = dia_loop_now_us(loop);
-	char quoted[DIA_ERR_TEXT_MAX];
-
-	dia_count(loop, DIA_COUNT_CONNECT_FAILURES, 1);
-	if (loop->failure_logged_us != 0 && now - loop->failure_logged_us < 1000000) {
-		loop->failures_unlogged++;
-		return;
-	}
-	dia_log(DIA_LOG_WARN, "client", "database_unreachable",
-		"error=%s not_logged_before=%u",
-		dia_log_quote(quoted, sizeof(quoted), text), loop->failures_unlogged);
-	loop->failure_logged_us = now;
-	loop->failures_unlogged = 0;
-}
-
-static void connect_failed(struct dia_session *s, int number, const char *what)
-{
-	char text[DIA_ERR_TEXT_MAX];
-
-	(void)snprintf(text, sizeof(text),
-		"diarchy cannot reach the database at %s: %s (errno %d); is it running?",
-		s->loop->server->backend.at[0].text,
-		what != NULL ? what : strerror(number), number);
-	log_connect_failure(s->loop, text);
-	dia_loop_resolve(s->loop);
-	dia_session_end_err(
-		s, 0, DIA_ER_UNREACHABLE, "08001", text, "database not reached");
-}
-
-static void connect_backend(struct dia_session *s);
-
-/* The handle of the address that failed is closed: its place is free for the next one. */
-static void on_retry(uv_handle_t *handle)
-{
-	struct dia_session *s = handle->data;
-
-	if (s->state == DIA_SESSION_CONNECTING) {
-		s->handles--;
-		connect_backend(s);
-		dia_session_settle(s);
-	} else {
-		dia_session_release(s);
-	}
-}
-
-/* One address failed; try the others before giving up. */
-static bool connect_next(struct dia_session *s)
-{
-	struct dia_loop *loop = s->loop;
-
-	loop->backend_at = (loop->backend_at + 1) % loop->backend.count;
-	return ++s->tried < loop->backend.count;
-}
-
-/* A unix socket with a full backlog says "again": then the tick comes here once more. */
-static void connect_backend(struct dia_session *s)
-{
-	struct dia_loop *loop = s->loop;
-	enum dia_rc rc;
-	int fd = -1;
-
-	do {
-		rc = dia_sock_connect(&loop->backend.at[loop->backend_at], &fd);
-	} while (rc == DIA_E_IO && connect_next(s));
-	if (rc == DIA_E_AGAIN) {
-		s->waits = true;
-		return;
-	}
-	s->waits = false;
-	if (rc != DIA_OK) {
-		connect_failed(s, errno, NULL);
-		return;
-	}
-	if (dia_end_open(&s->backend, &loop->uv, fd, s) != DIA_OK) {
-		(void)close(fd);
-		connect_failed(s, ENOMEM, NULL);
-		return;
-	}
-	s->handles++;
-	s->backend.connecting = true;
-}
-
-static void connected(struct dia_session *s)
-{
-	int number = dia_sock_error(s->backend.fd);
-
-	s->backend.connecting = false;
-	if (number == 0)
-		dia_session_set_state(s, DIA_SESSION_GREETING);
-	else if (connect_next(s))
-		dia_end_close(&s->backend, on_retry);
-	else
-		connect_failed(s, number, NULL);
-}
-
 /* Read into the stash when it holds something, else into the loop's buffer. */
 static void client_readable(struct dia_session *s)
 {
@@ -312,7 +214,7 @@ static void backend_ended(struct dia_session *s)
 	if (dia_console_waits(s))
 		return;
 	if (s->state == DIA_SESSION_GREETING) {
-		connect_failed(
+		dia_connect_failed(
 			s, ECONNRESET, "it closed the connection before its greeting");
 		return;
 	}
@@ -411,7 +313,7 @@ static void client_event(struct dia_session *s, int events)
 static void backend_event(struct dia_session *s, int events)
 {
 	if (s->state == DIA_SESSION_CONNECTING) {
-		connected(s);
+		dia_connect_made(s);
 		return;
 	}
 	if ((events & UV_WRITABLE) != 0)
@@ -492,21 +394,21 @@ void dia_session_accept(struct dia_loop *loop, int fd)
 	dia_count(loop, DIA_COUNT_SESSIONS, 1);
 	dia_count(loop, DIA_COUNT_SESSIONS_TOTAL, 1);
 	set_deadline(s, server->config.connect_timeout_ms);
-	connect_backend(s);
+	dia_connect_start(s);
 	dia_session_settle(s);
 }
 
 void dia_session_tick(struct dia_session *s, uint64_t now_us)
 {
 	if (s->state == DIA_SESSION_CONNECTING && s->waits) {
-		connect_backend(s);
+		dia_connect_start(s);
 		dia_session_settle(s);
 	}
 	if (s->deadline_us == 0 || now_us < s->deadline_us)
 		return;
 	s->deadline_us = 0;
 	if (s->state <= DIA_SESSION_GREETING) {
-		connect_failed(s, ETIMEDOUT, NULL);
+		dia_connect_failed(s, ETIMEDOUT, NULL);
 		dia_session_settle(s);
 	} else {
 		dia_session_close(s, "not read by the client in time");

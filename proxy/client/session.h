@@ -125,6 +125,12 @@ void dia_session_set_state(struct dia_session *s, enum dia_session_state to);
 /* Close it if the server drains and nothing is lost by it. */
 void dia_session_drain(struct dia_session *s);
 
+/* connect.c: from CONNECTING to GREETING, or to the end. */
+void dia_connect_start(struct dia_session *s);
+void dia_connect_made(struct dia_session *s);
+/* what: the reason in words, or NULL for errno's. */
+void dia_connect_failed(struct dia_session *s, int number, const char *what);
+
 /* upstream.c: take bytes of the client (the login is changed in place); returns how many
  * were taken (passed, or dropped). The rest is to be kept: more input or an event must
  * come first. From the stash: consumes it. */
