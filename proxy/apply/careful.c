@@ -195,6 +195,11 @@ static enum dia_rc careful_row(struct apply_work *w, struct apply_item *item,
 	if (!parked_as(err.number, &type) || is_primary_clash(&err))
 		return dia_err_set(reterr, DIA_E_DB_RETRY, err.number,
 			"a row changes while it is written: %s", err.text);
+	if (type == DIA_APPLY_UNIQUE_CLASH) {
+		rc = apply_find_holder(w, item, err.text, reterr);
+		if (rc != DIA_OK)
+			return rc;
+	}
 	return apply_record_parked(w, item, type, err.text, reterr);
 }
 

@@ -324,6 +324,7 @@ enum dia_rc apply_record_parked(struct apply_work *w, const struct apply_item *i
 			.verdict = "parked",
 			.reason = text,
 			.remote = item->head,
+			.local_image = item->holder_json,
 			.remote_image = dia_buf_slice(&image)};
 
 		if (item->change->decision.conflict)

@@ -133,7 +133,7 @@ static void add_json_value(
 	}
 }
 
-static const char *row_json(struct apply_work *w, MYSQL_RES *res, MYSQL_ROW row)
+const char *apply_probe_row_json(struct apply_work *w, MYSQL_RES *res, MYSQL_ROW row)
 {
 	unsigned n = mysql_num_fields(res);
 	unsigned long *lengths = mysql_fetch_lengths(res);
@@ -174,7 +174,7 @@ static enum dia_rc take_answers(struct apply_work *w, struct apply_known **asked
 			row = mysql_fetch_row(res);
 			asked[i]->exists = row != NULL;
 			if (row != NULL && asked[i]->want_row) {
-				asked[i]->row_json = row_json(w, res, row);
+				asked[i]->row_json = apply_probe_row_json(w, res, row);
 				if (asked[i]->row_json == NULL) {
 					mysql_free_result(res);
 					/* The rest of the answers would stay unread. */

@@ -28,7 +28,9 @@ struct apply_item {
 	struct dia_apply_change *change;
 	struct dia_apply_change *moved; /* the INSERT of a primary-key update, or NULL */
 	struct apply_put put;
-	bool nothing; /* not to be written: loses, or is gone already */
+	const char
+		*holder_json; /* row here that holds the unique value it wants, or NULL */
+	bool nothing;         /* not to be written: loses, or is gone already */
 };
 
 /* A DDL statement that found its work done, to be recorded with the batch. */
@@ -68,6 +70,15 @@ DIA_MUST_CHECK enum dia_rc apply_probe_known(
 DIA_MUST_CHECK enum dia_rc apply_probe_one(struct apply_db *db,
 	struct apply_source *source, struct dia_slice image, bool *ret,
 	struct dia_err *reterr);
+
+/* All columns of a row just read, as JSON in work->arena; NULL when out of memory. */
+const char *apply_probe_row_json(struct apply_work *work, MYSQL_RES *res, MYSQL_ROW row);
+
+/* clash.c: look up the row that holds what item's row would take in the unique key named
+ * in the server's error text. Best effort: item->holder_json stays NULL when it cannot be
+ * told. */
+DIA_MUST_CHECK enum dia_rc apply_find_holder(struct apply_work *work,
+	struct apply_item *item, const char *error, struct dia_err *reterr);
 
 /* careful.c: items [from, to), which together were refused. */
 DIA_MUST_CHECK enum dia_rc apply_careful(struct apply_work *work, size_t from, size_t to,

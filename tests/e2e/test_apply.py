@@ -311,6 +311,7 @@ def test_secondary_unique_clash_is_parked_and_the_rest_goes_on(pair):
         ("unique_clash", "parked", {"id": 2})] * 2
     assert json.loads(kept[1]["remote_image"]) == {"id": 2, "u": 2, "v": "f"}
     assert "uu" in kept[0]["reason"]
+    assert json.loads(kept[0]["local_image"]) == {"id": 20, "u": 2, "v": "w"}
     assert pair.count["parked"] == 2
     assert pair.applied()[0]["seq"] == 3
 
