@@ -49,6 +49,14 @@ static struct dia_guard_verdict refuse_binlog(void)
 		"diarchy is stopped");
 }
 
+static struct dia_guard_verdict refuse_reset(void)
+{
+	return refuse(
+		"diarchy: RESET MASTER would delete writes that have not reached the "
+		"other datacenter yet; to free disk space use PURGE BINARY LOGS TO the "
+		"file that `diarchy status --json` calls needed_binlog_file");
+}
+
 static struct dia_guard_verdict refuse_depth(void)
 {
 	return refuse("diarchy: dynamic SQL nested too deeply to be checked for "
@@ -157,7 +165,22 @@ static struct dia_guard_verdict dynamic_sql(struct scan *s)
 	return v;
 }
 
-/* tok is XA, BINLOG, PREPARE or EXECUTE where a statement may begin. */
+/* tok is RESET where a statement may begin. Of what it can list, MASTER is refused; the
+ * words behind the others are options and quoted names. Leaves tok on the end. */
+static struct dia_guard_verdict check_reset(struct scan *s)
+{
+	bool item = true; /* tok begins an item of the list */
+
+	next(s);
+	for (; s->tok.kind != DIA_SQL_EOF && s->tok.kind != DIA_SQL_SEMICOLON; next(s)) {
+		if (item && is(s, "MASTER"))
+			return refuse_reset();
+		item = dia_sql_token_is_ch(&s->tok, ',');
+	}
+	return pass;
+}
+
+/* tok is XA, BINLOG, RESET, PREPARE or EXECUTE where a statement may begin. */
 static struct dia_guard_verdict check_command(struct scan *s)
 {
 	struct dia_sql_token after = peek(s);
@@ -172,6 +195,13 @@ static struct dia_guard_verdict check_command(struct scan *s)
 				       after.kind == DIA_SQL_CHARSET ||
 				       after.kind == DIA_SQL_USER_VAR
 			       ? refuse_binlog()
+			       : pass;
+	if (is(s, "RESET"))
+		return dia_sql_token_is(&after, "MASTER") ||
+				       dia_sql_token_is(&after, "QUERY") ||
+				       dia_sql_token_is(&after, "SLAVE") ||
+				       dia_sql_token_is(&after, "REPLICA")
+			       ? check_reset(s)
 			       : pass;
 	if (is(s, "EXECUTE") && dia_sql_token_is(&after, "IMMEDIATE")) {
 		next(s);
@@ -196,7 +226,8 @@ static struct dia_guard_verdict check_command(struct scan *s)
 
 static bool is_command(const struct scan *s)
 {
-	return is(s, "XA") || is(s, "BINLOG") || is(s, "EXECUTE") || is(s, "PREPARE");
+	return is(s, "XA") || is(s, "BINLOG") || is(s, "RESET") || is(s, "EXECUTE") ||
+	       is(s, "PREPARE");
 }
 
 /* tok is SET where a statement may begin: its list of assignments, up to and not

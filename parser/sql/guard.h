@@ -6,11 +6,13 @@
  * the server write rows that the binlog does not show as row events, or show as already
  * applied: switching sql_log_bin off, another binlog_format, row image or metadata than
  * what capture needs, skip_replication, the gtid_domain_id and server_id that diarchy
- * reserves, XA transactions, BINLOG. Found wherever it stands: later in a list or a
- * multi-statement text, in executable comments, SET STATEMENT, compound statements and
- * stored routines, in the literal of PREPARE and EXECUTE IMMEDIATE. Not found, because it
- * cannot be seen here: text that a statement computes (PREPARE s FROM @v, CONCAT(…), hex
- * literals).
+ * reserves, XA transactions, BINLOG; and what takes writes out of the binlog that were
+ * not sent yet, or the position in it: RESET MASTER, gtid_binlog_state. (PURGE BINARY
+ * LOGS passes: disks fill, and the status reports which file is still needed.) Found
+ * wherever it stands: later in a list or a multi-statement text, in executable comments,
+ * SET STATEMENT, compound statements and stored routines, in the literal of PREPARE and
+ * EXECUTE IMMEDIATE. Not found, because it cannot be seen here: text that a statement
+ * computes (PREPARE s FROM @v, CONCAT(…), hex literals).
  *
  * The verdict's strings are static. Allocates only to unescape a PREPARE literal longer
  * than a small stack buffer.

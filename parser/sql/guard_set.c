@@ -68,6 +68,12 @@ static bool is_own_id(const struct value *v)
 	return id < reserved_first || id > reserved_last;
 }
 
+static bool never(const struct value *v)
+{
+	(void)v;
+	return false;
+}
+
 static const struct watched {
 	const char *name;
 	bool (*harmless)(const struct value *v);
@@ -105,6 +111,12 @@ static const struct watched {
 		"another "
 		"datacenter and would not be sent; set a plain number outside that "
 		"range"},
+	{"gtid_binlog_state", never, 1227,
+		"diarchy: with another gtid_binlog_state the place up to which writes "
+		"were sent to the other datacenter is lost; leave it, or stop diarchy "
+		"and "
+		"connect to the database directly when this datacenter is being set up "
+		"anew"},
 };
 
 static const struct watched *find_watched(const struct dia_sql_token *tok)
