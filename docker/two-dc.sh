@@ -227,6 +227,7 @@ server_id                = ${id[$dc]}1
 auto_increment_increment = 2
 auto_increment_offset    = ${id[$dc]}
 max_allowed_packet       = 128M
+log_bin_trust_function_creators = ON
 
 datadir      = $d/data
 tmpdir       = $d/tmp
@@ -254,11 +255,17 @@ CNF
 	fail "$dc's mariadbd does not answer"
 }
 
-# Accounts are made in each datacenter by itself: they are not data of the shop.
+# Accounts are made in each datacenter by itself: they are not data of the shop. Diarchy's
+# has the least that `diarchy check` asks for.
+reading="REPLICATION SLAVE, REPLICATION SLAVE ADMIN, BINLOG MONITOR, BINLOG REPLAY, BINLOG ADMIN, SET USER"
+own="SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, INDEX"
+applying="$own, REFERENCES, EXECUTE, CREATE VIEW, SHOW VIEW, CREATE ROUTINE, ALTER ROUTINE, TRIGGER, EVENT"
 accounts() {
 	as_root "$1" "SET sql_log_bin = 0;
 		CREATE USER diarchy@localhost IDENTIFIED BY 'diarchy-secret';
-		GRANT ALL ON *.* TO diarchy@localhost WITH GRANT OPTION;
+		GRANT $reading ON *.* TO diarchy@localhost;
+		GRANT $own ON diarchy.* TO diarchy@localhost;
+		GRANT $applying ON shop.* TO diarchy@localhost;
 		CREATE USER app@localhost IDENTIFIED BY 'app-secret';
 		CREATE USER app@'127.0.0.1' IDENTIFIED BY 'app-secret';
 		GRANT ALL ON shop.* TO app@localhost;
