@@ -20,6 +20,13 @@ enum dia_rc dia_err_set(
 	return rc;
 }
 
+static void append(char *text, size_t *used, const char *more)
+{
+	while (*used + 1 < DIA_ERR_TEXT_MAX && *more != '\0')
+		text[(*used)++] = *more++;
+	text[*used < DIA_ERR_TEXT_MAX ? *used : DIA_ERR_TEXT_MAX - 1] = '\0';
+}
+
 enum dia_rc dia_err_wrap(struct dia_err *reterr, enum dia_rc rc, const char *fmt, ...)
 {
 	char inner[DIA_ERR_TEXT_MAX];
@@ -35,9 +42,9 @@ enum dia_rc dia_err_wrap(struct dia_err *reterr, enum dia_rc rc, const char *fmt
 	n = vsnprintf(reterr->text, sizeof(reterr->text), fmt, ap);
 	va_end(ap);
 	used = n < 0 ? 0 : (size_t)n;
-	if (used < sizeof(reterr->text))
-		(void)snprintf(
-			reterr->text + used, sizeof(reterr->text) - used, ": %s", inner);
+	/* By hand: what does not fit is cut on purpose, which a format would warn of. */
+	append(reterr->text, &used, ": ");
+	append(reterr->text, &used, inner);
 	reterr->rc = rc;
 	return rc;
 }
