@@ -37,6 +37,7 @@ static enum dia_rc write_stamps(struct dia_capture *c, struct dia_err *reterr)
 			entries[n++] = (struct dia_journal_entry){.seq = txn->head.seq,
 				.stamp = txn->head.stamp,
 				.gtid = txn->head.gtid,
+				.commit_time = txn->head.commit_time,
 				.deps = txn->head.deps};
 	}
 	if (n == 0)

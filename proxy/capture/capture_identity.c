@@ -152,6 +152,10 @@ enum dia_rc dia_capture_identify(struct dia_capture *c, struct dia_err *reterr)
 	if (rc != DIA_OK)
 		return dia_err_set(reterr, rc, 0, "capture: %s", dia_rc_text(rc));
 	c->identity_checked = true;
+	/* An applier may have been waiting for just this place; nothing else would tell
+	 * it in a database that is idle. */
+	if (c->config.wake != NULL)
+		c->config.wake(c->config.wake_ctx);
 	return DIA_OK;
 }
 

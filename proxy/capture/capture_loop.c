@@ -35,14 +35,16 @@ static bool stood_before_attach(const struct dia_capture *c, struct dia_gtid gti
 static uint64_t wall_for(struct dia_capture *c, const struct dia_group *group)
 {
 	uint64_t now = dia_clock_wall_ms(&c->config.clock);
-	uint64_t low = group->commit_time * 1000ULL, high = low + 999;
+	uint64_t high = group->commit_time * 1000ULL + 999;
 	struct dia_reader_stats stats;
 
 	dia_reader_stats(c->reader, &stats);
 	if (!stood_before_attach(c, group->gtid) &&
 		dia_capture_now_us(c) - stats.idle_us < LAGGING_US)
 		return now;
-	return now > high ? high : now < low ? low : now;
+	/* Never ahead of our own clock, whatever time a client or the database's host
+	 * thinks it is: peers hold what is. */
+	return now > high ? high : now;
 }
 
 /* The entry of the journal that comes next while what it knows is read again. */
@@ -212,7 +214,7 @@ static enum dia_rc take_group(
 		rc = load_due(c, reterr);
 	if (rc == DIA_OK && c->have_due) {
 		ship = same_gtid(group->gtid, c->due.gtid);
-		if (!ship || !dia_catchup_plausible(&c->due, group->commit_time))
+		if (!ship || !dia_catchup_same(&c->due, group->commit_time))
 			rc = check_tail(c, group, ship, reterr);
 	} else if (rc == DIA_OK && ship && c->power_loss) {
 		/* Before anything is stamped anew; what is known may go out meanwhile. */

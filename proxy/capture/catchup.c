@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 enum {
-	SLACK_MS = 2000, /* stamps of slow commits, seconds against milliseconds */
 	WAIT_MS = 50,
+	SLICE_US = 100 * 1000,
 	RETRY_US = 500 * 1000,
 };
 
@@ -138,9 +138,9 @@ static bool same_gtid(struct dia_gtid a, struct dia_gtid b)
 	return a.domain == b.domain && a.server == b.server && a.seq_no == b.seq_no;
 }
 
-bool dia_catchup_plausible(const struct dia_journal_entry *entry, uint32_t commit_time)
+bool dia_catchup_same(const struct dia_journal_entry *entry, uint32_t commit_time)
 {
-	return dia_hlc_ms(entry->stamp) + SLACK_MS >= commit_time * 1000ULL;
+	return entry->commit_time == commit_time;
 }
 
 /* *ret stays NULL when the group is none that is wanted. */
@@ -165,7 +165,7 @@ static enum dia_rc take_group(struct dia_catchup *c, const struct dia_group *gro
 				c->due.gtid.seq_no);
 		return DIA_OK;
 	}
-	if (!dia_catchup_plausible(&c->due, group->commit_time))
+	if (!dia_catchup_same(&c->due, group->commit_time))
 		return dia_err_set(reterr, DIA_E_LOST_TAIL, 0,
 			"GTID %" PRIu32 "-%" PRIu32 "-%" PRIu64
 			" in the binlog is not the transaction %" PRIu64
@@ -209,6 +209,7 @@ static enum dia_rc attach(struct dia_catchup *c, struct dia_err *reterr)
 enum dia_rc dia_catchup_next(
 	struct dia_catchup *c, struct dia_txn **ret, struct dia_err *reterr)
 {
+	uint64_t until_us = dia_clock_mono_us(&c->config.clock) + SLICE_US;
 	const struct dia_group *group;
 	struct dia_event ev;
 	struct dia_err own;
@@ -219,6 +220,8 @@ enum dia_rc dia_catchup_next(
 	*ret = NULL;
 	rc = attach(c, reterr);
 	while (rc == DIA_OK && *ret == NULL) {
+		if (dia_clock_mono_us(&c->config.clock) >= until_us)
+			return DIA_E_AGAIN;
 		rc = load_due(c, reterr);
 		if (rc != DIA_OK)
 			return rc;

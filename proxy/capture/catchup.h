@@ -32,7 +32,9 @@ void dia_catchup_free(struct dia_catchup *c);
 
 /*
  * The next transaction. Blocks for at most some 50 ms of waiting (longer while a
- * connection is made). DIA_E_AGAIN: none yet, also while the database is away.
+ * connection is made) and 100 ms of reading: a transaction of a million rows, or a day of
+ * groups that are not wanted, takes many calls, between which the sender beats its heart.
+ * DIA_E_AGAIN: none yet, also while the database is away.
  * DIA_E_NOT_FOUND: the binlog was purged. DIA_E_LOST_TAIL: it does not hold what the
  * journal says it held.
  */
@@ -40,10 +42,11 @@ DIA_MUST_CHECK enum dia_rc dia_catchup_next(
 	struct dia_catchup *c, struct dia_txn **ret, struct dia_err *reterr);
 
 /*
- * Whether the group with this commit time can be the one the entry was written for. A
- * server that lost its last commits gives their GTIDs to new ones; those are later than
- * the stamp.
+ * Whether the group with the entry's GTID and this commit time is the one it was written
+ * for. A server that lost its last commits gives their GTIDs to new ones, at another
+ * time. What the time says does not matter: clients set their own (SET timestamp), and
+ * the database's clock is not ours.
  */
-bool dia_catchup_plausible(const struct dia_journal_entry *entry, uint32_t commit_time);
+bool dia_catchup_same(const struct dia_journal_entry *entry, uint32_t commit_time);
 
 #endif /* DIA_CAPTURE_CATCHUP_H */

@@ -22,6 +22,7 @@ struct dia_journal_entry {
 	uint64_t seq;
 	struct dia_hlc stamp;
 	struct dia_gtid gtid;
+	uint32_t commit_time; /* of the binlog: with the GTID it tells which one it was */
 	struct dia_deps deps;
 };
 

@@ -2,10 +2,10 @@
 #include "proxy/store/record.h"
 
 static const char head_magic[8] = "DIAJHD01";
-static const char segment_magic[8] = "DIAJSG01";
+static const char segment_magic[8] = "DIAJSG02";
 
 /* CRC-32C a nibble at a time: the polynomial that file systems and protocols use for
- * short records; 100 bytes take a fraction of a microsecond, the write() around them
+ * short records; 104 bytes take a fraction of a microsecond, the write() around them
  * several. */
 uint32_t dia_record_crc(const void *data, size_t len)
 {
@@ -24,7 +24,8 @@ uint32_t dia_record_crc(const void *data, size_t len)
 	return ~crc;
 }
 
-/* seq 8, stamp 8, gtid 4+4+8, deps: 7 x 8 sequences, 7 ids, count; crc 4 */
+/* seq 8, stamp 8, gtid 4+4+8, deps: 7 x 8 sequences, 7 ids, count; commit time 4; crc 4
+ */
 void dia_record_entry_write(
 	uint8_t out[DIA_RECORD_ENTRY_LEN], const struct dia_journal_entry *e)
 {
@@ -39,17 +40,19 @@ void dia_record_entry_write(
 		out[88 + i] = (uint8_t)e->deps.at[i].dc.id;
 	}
 	out[95] = (uint8_t)e->deps.count;
-	dia_put_le32(out + 96, dia_record_crc(out, 96));
+	dia_put_le32(out + 96, e->commit_time);
+	dia_put_le32(out + 100, dia_record_crc(out, 100));
 }
 
 bool dia_record_entry_read(
 	const uint8_t in[DIA_RECORD_ENTRY_LEN], struct dia_journal_entry *ret)
 {
-	if (dia_le32(in + 96) != dia_record_crc(in, 96) || in[95] > DIA_DEPS_MAX)
+	if (dia_le32(in + 100) != dia_record_crc(in, 100) || in[95] > DIA_DEPS_MAX)
 		return false;
 	*ret = (struct dia_journal_entry){.seq = dia_le64(in),
 		.stamp = {dia_le64(in + 8)},
-		.gtid = {dia_le32(in + 16), dia_le32(in + 20), dia_le64(in + 24)}};
+		.gtid = {dia_le32(in + 16), dia_le32(in + 20), dia_le64(in + 24)},
+		.commit_time = dia_le32(in + 96)};
 	ret->deps.count = in[95];
 	for (uint32_t i = 0; i < ret->deps.count; i++) {
 		ret->deps.at[i].seq = dia_le64(in + 32 + 8 * i);

@@ -11,7 +11,7 @@
 #include "proxy/core/buf.h"
 
 enum {
-	DIA_RECORD_ENTRY_LEN = 100,
+	DIA_RECORD_ENTRY_LEN = 104,
 	DIA_RECORD_SEGMENT_HEAD_LEN = 32,
 	DIA_RECORD_HEAD_LEN = 64,
 	DIA_RECORD_POINT_MAX = 4096, /* longest point, its frame included */

@@ -48,6 +48,7 @@ static struct dia_journal_entry entry_of(uint64_t seq)
 	struct dia_journal_entry e = {.seq = seq,
 		.stamp = {seq * 65536 + 7},
 		.gtid = {0, 101, seq * 3},
+		.commit_time = (uint32_t)(seq + 1700000000),
 		.deps = {.count = 2, .at = {{{2}, seq / 2}, {{3}, seq / 3}}}};
 
 	return e;
@@ -93,6 +94,7 @@ static void expect_entries(
 		assert_int_equal(e.seq, seq);
 		assert_int_equal(e.stamp.v, want.stamp.v);
 		assert_int_equal(e.gtid.seq_no, want.gtid.seq_no);
+		assert_int_equal(e.commit_time, want.commit_time);
 		assert_int_equal(e.deps.count, 2);
 		assert_int_equal(e.deps.at[1].seq, want.deps.at[1].seq);
 		assert_int_equal(e.deps.at[1].dc.id, 3);
