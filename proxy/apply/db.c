@@ -48,12 +48,14 @@ static enum dia_rc announce_format(struct apply_db *db, struct dia_err *reterr)
 	return DIA_OK;
 }
 
+/* FOR UPDATE waits for a commit of the connection we lost, if the server is still at it:
+ * without that the old mark would be seen and the batch written a second time. */
 static enum dia_rc read_mark(struct apply_db *db, struct dia_err *reterr)
 {
 	MYSQL_RES *res;
 	MYSQL_ROW row;
 	enum dia_rc rc = dia_mariadb_query(db->mysql, &res, reterr,
-		"SELECT seq, incarnation FROM diarchy.applied WHERE origin=%u",
+		"SELECT seq, incarnation FROM diarchy.applied WHERE origin=%u FOR UPDATE",
 		db->c.origin.id);
 
 	if (rc != DIA_OK)
