@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -28,6 +29,7 @@ enum {
 	DRAIN_LOOK_MS = 20,
 	TICK_MS = 200,
 	CLIENT_CONNECT_MS = 10000,
+	SPILL_PERCENT = 50, /* of the file system of state_dir */
 };
 
 /* One of `set` arrived within ms: its number, else 0. */
@@ -236,6 +238,17 @@ static enum dia_rc open_capture(struct dia_process *p, struct dia_err *reterr)
 	return dia_capture_new(&config, &p->capture, reterr);
 }
 
+/* What a peer may send as one transaction: it is kept in state_dir on its way, and must
+ * leave room there for the journal. 0 (no limit) when the folder cannot be asked. */
+static uint64_t largest_transaction(const char *state_dir)
+{
+	struct statvfs fs;
+
+	return statvfs(state_dir, &fs) == 0
+		       ? (uint64_t)fs.f_blocks * fs.f_frsize / 100 * SPILL_PERCENT
+		       : 0;
+}
+
 static enum dia_rc start_link(struct dia_process *p, struct dia_err *reterr)
 {
 	static struct dia_link_peer peers[DIA_CONFIG_PEERS_MAX];
@@ -247,6 +260,7 @@ static enum dia_rc start_link(struct dia_process *p, struct dia_err *reterr)
 		.peers = peers,
 		.spill_dir = p->config->state_dir,
 		.spill_bytes = p->config->limits.txn_memory,
+		.max_txn_bytes = largest_transaction(p->config->state_dir),
 		.clock = p->clock,
 		.source = &dia_capture_source,
 		.source_ctx = p->capture,
@@ -308,7 +322,8 @@ static enum dia_rc start_on_database(
 			rc = start_part(p, start_engine, reterr);
 		if (rc == DIA_OK)
 			rc = start_part(p, start_apply, reterr);
-		if (rc != DIA_E_DB_GONE)
+		/* Retry: the mark is locked by a commit of the process before us. */
+		if (rc != DIA_E_DB_GONE && rc != DIA_E_DB_RETRY)
 			return rc;
 		log_failure(DIA_LOG_WARN, "database_lost", reterr);
 		(void)pthread_rwlock_wrlock(&p->parts_lock);

@@ -12,6 +12,10 @@ enum {
 	/* Failures in a row after which the batch is halved: one hot row must not keep a
 	 * hundred transactions from ever getting through together. */
 	HALVE_AFTER = 2,
+	/* Locks are held twice as long after each batch that was rolled back because
+	 * capture lagged, this often at most: a capture that is steadily a second behind
+	 * must not keep every batch from ever being committed. */
+	LAG_DOUBLINGS = 5,
 };
 
 struct node {
@@ -46,6 +50,7 @@ struct dia_applier {
 	struct dia_gtid_pos need; /* read by POSITION */
 	uint64_t wait_since_ms, retry_at_ms;
 	uint32_t failures; /* in a row: errors and second checks that failed */
+	uint32_t lagged;   /* in a row: batches rolled back since capture lagged */
 	uint64_t random;
 	struct dia_change *bare; /* scratch: changes without their decisions */
 	size_t bare_cap;
@@ -521,7 +526,7 @@ static enum dia_rc step_recheck(struct dia_applier *a, uint64_t wall_ms)
 static enum dia_rc step_wait(
 	struct dia_applier *a, uint64_t wall_ms, uint64_t *ret_wait_ms)
 {
-	uint64_t limit = a->c.lock_wait_ms, left;
+	uint64_t limit = a->c.lock_wait_ms << a->lagged, left;
 	bool passed;
 
 	lock_engine(a);
@@ -538,6 +543,8 @@ static enum dia_rc step_wait(
 	if (left == 0) {
 		/* Capture is far behind: clients must not wait for these rows meanwhile.
 		 */
+		if (a->lagged < LAG_DOUBLINGS)
+			a->lagged++;
 		roll_back_to(a, DIA_APPLIER_WAIT);
 		return DIA_OK;
 	}
@@ -604,7 +611,7 @@ static enum dia_rc step_committed(
 	}
 	a->batch = (struct dia_apply_batch){.txn_count = 0};
 	a->limit = a->limit > a->c.batch_txns / 2 ? a->c.batch_txns : a->limit * 2;
-	a->failures = 0;
+	a->failures = a->lagged = 0;
 	set_state(a, DIA_APPLIER_IDLE);
 	return DIA_OK;
 }

@@ -114,7 +114,8 @@ struct dia_applier_config {
 	 * is needed against what another sends, and no binlog has its stamps). */
 	uint64_t replay_txns;
 	/* How long row locks may be held while capture catches up (0: 200). Then the
-	 * batch is rolled back and capture awaited without locks. */
+	 * batch is rolled back and capture awaited without locks; up to 32 times as long
+	 * while that happens to one batch after the other. */
 	uint64_t lock_wait_ms;
 	void (*lock)(void *ctx);
 	void (*unlock)(void *ctx);
