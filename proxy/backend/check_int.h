@@ -25,6 +25,7 @@ bool dia_check_is(const struct dia_check *c, const char *name, const char *value
 uint64_t dia_check_number(const struct dia_check *c, const char *name);
 
 void dia_check_settings(struct dia_check *c);
+DIA_MUST_CHECK enum dia_rc dia_check_auto_increment(struct dia_check *c);
 DIA_MUST_CHECK enum dia_rc dia_check_binlog_filters(struct dia_check *c);
 DIA_MUST_CHECK enum dia_rc dia_check_clock(struct dia_check *c);
 DIA_MUST_CHECK enum dia_rc dia_check_read_grants(struct dia_check *c);

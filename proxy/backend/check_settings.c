@@ -43,6 +43,19 @@ static void check_binlog(struct dia_check *c)
 		"conflict table");
 	require(c, "binlog_row_metadata", "FULL",
 		"columns are matched by name, which only FULL puts into the binary log");
+	if (dia_check_is(c, "binlog_checksum", "NONE"))
+		dia_findings_add(c->out, DIA_WARN, "binlog_checksum",
+			"binlog_checksum is NONE: damage to the binary log, on disk or "
+			"while it is read, is not noticed and could be sent on as data",
+			"SET GLOBAL binlog_checksum=CRC32; and `binlog_checksum=CRC32` "
+			"under [mariadb] in my.cnf");
+	if (dia_check_is(c, "mysql56_temporal_format", "OFF"))
+		dia_findings_add(c->out, DIA_FATAL, "mysql56_temporal_format",
+			"mysql56_temporal_format is OFF: new TIME, DATETIME and "
+			"TIMESTAMP columns with fractions of a second get a format that "
+			"cannot be read from the binary log",
+			"SET GLOBAL mysql56_temporal_format=ON; and remove the line from "
+			"my.cnf; then check again, for tables that were made meanwhile");
 	if (dia_check_is(c, "binlog_annotate_row_events", "OFF"))
 		dia_findings_add(c->out, DIA_INFO, "binlog_annotate_row_events",
 			"binlog_annotate_row_events is OFF: the statement behind a "
@@ -88,7 +101,34 @@ static void check_ids(struct dia_check *c)
 			"applications");
 }
 
-static void check_auto_increment(struct dia_check *c)
+/* Right now, but only until the server restarts. A SET GLOBAL beside a line in my.cnf
+ * cannot be told from one without. */
+static enum dia_rc check_after_restart(struct dia_check *c, uint64_t increment)
+{
+	uint64_t set = 0;
+	enum dia_rc rc = dia_mariadb_query_one_u64(c->db, &set, c->reterr,
+		"SELECT COUNT(*) FROM information_schema.SYSTEM_VARIABLES WHERE "
+		"GLOBAL_VALUE_ORIGIN='SQL' AND VARIABLE_NAME IN "
+		"('AUTO_INCREMENT_INCREMENT', 'AUTO_INCREMENT_OFFSET') AND "
+		"GLOBAL_VALUE<>DEFAULT_VALUE");
+
+	if (rc != DIA_OK || set == 0)
+		return rc;
+	dia_findings_add(c->out, DIA_WARN, "auto_increment_restart",
+		"auto_increment_increment and auto_increment_offset are right, but were "
+		"set at run time (by diarchy or with SET GLOBAL): when the server "
+		"restarts, sessions that open before diarchy has set them again can give "
+		"out numbers that the other datacenter gives out too",
+		dia_findings_text(c->out,
+			"put `auto_increment_increment=%" PRIu64
+			"` and `auto_increment_offset=%u` under [mariadb] in my.cnf, "
+			"each on its own line; no restart is needed, and the next one "
+			"makes this warning go away",
+			increment, c->config->dc.id.id));
+	return DIA_OK;
+}
+
+enum dia_rc dia_check_auto_increment(struct dia_check *c)
 {
 	uint64_t increment = dia_check_number(c, "auto_increment_increment");
 	uint64_t offset = dia_check_number(c, "auto_increment_offset");
@@ -106,22 +146,25 @@ static void check_auto_increment(struct dia_check *c)
 					"datacenters need",
 					increment, want),
 				"fine when it is the same in every datacenter");
-		return;
+		return check_after_restart(c, increment);
 	}
 	dia_findings_add(c->out, may ? DIA_WARN : DIA_FATAL, "auto_increment",
 		dia_findings_text(c->out,
 			"auto_increment_increment=%" PRIu64
 			", auto_increment_offset=%" PRIu64
 			": two datacenters would give the same number to different rows, "
-			"and one of "
-			"them would be lost%s",
+			"and one of them would be lost%s",
 			increment, offset,
-			may ? " (`diarchy run` sets this itself)" : ""),
+			may ? " (`diarchy run` sets this itself, but a restart of the "
+			      "server undoes it for a moment)"
+			    : ""),
 		dia_findings_text(c->out,
 			"SET GLOBAL auto_increment_increment=%u, GLOBAL "
-			"auto_increment_offset=%u; and both "
-			"in my.cnf; then reconnect the applications",
-			want, id));
+			"auto_increment_offset=%u; and under [mariadb] in my.cnf the "
+			"lines `auto_increment_increment=%u` and "
+			"`auto_increment_offset=%u`; then reconnect the applications",
+			want, id, want, id));
+	return DIA_OK;
 }
 
 static void check_packets(struct dia_check *c)
@@ -276,7 +319,6 @@ void dia_check_settings(struct dia_check *c)
 {
 	check_binlog(c);
 	check_ids(c);
-	check_auto_increment(c);
 	check_packets(c);
 	check_durability(c);
 	check_mode(c);

@@ -116,6 +116,49 @@ static enum dia_rc check_engines_and_keys(struct dia_check *c)
 	return DIA_OK;
 }
 
+/* Columns made by MariaDB before 10.1, or with mysql56_temporal_format=OFF. Their number
+ * of fraction digits is not in the binary log, so their length there is unknown; two
+ * wrong lengths in a row can add up to the right one, and wrong values would be sent.
+ * Without fraction the length is fixed, and they are read like others. */
+static enum dia_rc check_old_fractions(struct dia_check *c)
+{
+	uint64_t count = 0;
+	MYSQL_RES *res = NULL;
+	MYSQL_ROW row;
+	enum dia_rc rc = dia_mariadb_query(c->db, &res, c->reterr,
+		"SELECT c.TABLE_SCHEMA, c.TABLE_NAME, GROUP_CONCAT(c.COLUMN_NAME "
+		"ORDER BY c.ORDINAL_POSITION SEPARATOR ', ') FROM "
+		"information_schema.COLUMNS c JOIN information_schema.TABLES t ON "
+		"t.TABLE_SCHEMA=c.TABLE_SCHEMA AND t.TABLE_NAME=c.TABLE_NAME WHERE "
+		"c.DATA_TYPE IN ('time', 'datetime', 'timestamp') AND "
+		"c.DATETIME_PRECISION>0 AND c.COLUMN_TYPE LIKE '%%mariadb-5.3%%' AND "
+		"t.TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED') "
+		"AND " NOT_SYSTEM("c.TABLE_SCHEMA") " GROUP BY 1, 2 ORDER BY 1, 2");
+
+	if (rc != DIA_OK)
+		return rc;
+	while ((row = mysql_fetch_row(res)) != NULL) {
+		const char *name;
+
+		if (!replicated(c, row[0], row[1]))
+			continue;
+		name = quoted(c, row[0], row[1]);
+		shown(c, &count, DIA_FATAL, "temporal_format",
+			dia_findings_text(c->out,
+				"%s keeps %s in the format of MariaDB 5.3 (fractions of "
+				"a second), which cannot be read from the binary log",
+				name, row[2]),
+			dia_findings_text(c->out,
+				"ALTER TABLE %s FORCE; and wait, it copies the table "
+				"(mysql56_temporal_format must be ON); or name it in "
+				"`exclude`",
+				name));
+	}
+	mysql_free_result(res);
+	and_more(c, count, "temporal_format");
+	return DIA_OK;
+}
+
 /* Rows of (schema, table) whose number is worth a note. */
 static enum dia_rc note_count(
 	struct dia_check *c, const char *id, const char *sql, const char *text)
@@ -253,6 +296,8 @@ enum dia_rc dia_check_tables(struct dia_check *c)
 {
 	enum dia_rc rc = check_engines_and_keys(c);
 
+	if (rc == DIA_OK)
+		rc = check_old_fractions(c);
 	if (rc == DIA_OK)
 		rc = check_notes(c);
 	if (rc == DIA_OK)

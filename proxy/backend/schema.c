@@ -96,6 +96,30 @@ static enum dia_rc check_version(MYSQL *db, struct dia_err *reterr)
 	return DIA_OK;
 }
 
+/* A backup restored in the wrong place brings the marks of another datacenter along. */
+static enum dia_rc check_dc(
+	MYSQL *db, const struct dia_config *config, struct dia_err *reterr)
+{
+	uint64_t id;
+	enum dia_rc rc = dia_mariadb_query_one_u64(
+		db, &id, reterr, "SELECT value FROM diarchy.meta WHERE name='dc_id'");
+
+	if (rc == DIA_E_NOT_FOUND)
+		return dia_mariadb_exec(db, reterr,
+			"INSERT INTO diarchy.meta (name, value) VALUES ('dc_id', '%u') "
+			"ON DUPLICATE KEY UPDATE name=name",
+			config->dc.id.id);
+	if (rc != DIA_OK)
+		return rc;
+	if (id != config->dc.id.id)
+		return dia_err_set(reterr, DIA_E_STATE, 0,
+			"this database is of the datacenter with id %" PRIu64
+			" (diarchy.meta), the configuration says dc.id %u: was a backup "
+			"of that datacenter restored here? %s",
+			id, config->dc.id.id, DIA_SCHEMA_FOREIGN_REMEDY);
+	return DIA_OK;
+}
+
 /* Sessions that are open keep their values; new ones get these. Without the privilege the
  * check says what to set. */
 static enum dia_rc arrange_auto_increment(
@@ -141,6 +165,8 @@ enum dia_rc dia_server_prepare(const struct dia_config *config, struct dia_err *
 		rc = check_version(db, reterr);
 	if (rc == DIA_E_NOT_FOUND)
 		rc = create_tables(db, reterr); /* the version row got lost */
+	if (rc == DIA_OK)
+		rc = check_dc(db, config, reterr);
 	if (rc == DIA_OK)
 		rc = arrange_auto_increment(db, config, reterr);
 	mysql_close(db);

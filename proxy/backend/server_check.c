@@ -1,6 +1,8 @@
 /* proxy/backend/server_check.c - see server_check.h. */
 #include "proxy/backend/check_int.h"
+#include "proxy/backend/schema.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <strings.h>
 
@@ -74,6 +76,50 @@ static void check_version(struct dia_check *c)
 			"use 10.6 to 11.x, or try it with your own workload first");
 }
 
+/* Number in diarchy.meta; 0 without table, row, or the privilege to read it. */
+static enum dia_rc own_number(struct dia_check *c, const char *name, uint64_t *ret)
+{
+	struct dia_err err = {.rc = DIA_OK};
+	enum dia_rc rc = dia_mariadb_query_one_u64(
+		c->db, ret, &err, "SELECT value FROM diarchy.meta WHERE name='%s'", name);
+
+	if (rc == DIA_E_NOT_FOUND || rc == DIA_E_DB) {
+		*ret = 0;
+		return DIA_OK;
+	}
+	if (rc != DIA_OK && c->reterr != NULL)
+		*c->reterr = err;
+	return rc;
+}
+
+/* Whether diarchy's own tables are this datacenter's and this program's. */
+static enum dia_rc check_own_tables(struct dia_check *c)
+{
+	uint64_t version = 0, dc = 0;
+	enum dia_rc rc = own_number(c, "schema_version", &version);
+
+	if (rc == DIA_OK)
+		rc = own_number(c, "dc_id", &dc);
+	if (rc != DIA_OK)
+		return rc;
+	if (version > DIA_SCHEMA_VERSION)
+		dia_findings_add(c->out, DIA_FATAL, "schema_version",
+			dia_findings_text(c->out,
+				"the tables in schema `diarchy` are version %" PRIu64
+				", this diarchy knows %d",
+				version, DIA_SCHEMA_VERSION),
+			"run the newer diarchy that made them");
+	if (dc != 0 && dc != c->config->dc.id.id)
+		dia_findings_add(c->out, DIA_FATAL, "dc_id",
+			dia_findings_text(c->out,
+				"this database is of the datacenter with id %" PRIu64
+				" (diarchy.meta), the configuration says dc.id %u: was a "
+				"backup of that datacenter restored here?",
+				dc, c->config->dc.id.id),
+			DIA_SCHEMA_FOREIGN_REMEDY);
+	return DIA_OK;
+}
+
 static enum dia_rc check_all(struct dia_check *c)
 {
 	enum dia_rc rc = dia_mariadb_query(
@@ -88,8 +134,13 @@ static enum dia_rc check_all(struct dia_check *c)
 	rc = dia_check_read_grants(c);
 	if (rc != DIA_OK)
 		return rc;
+	rc = check_own_tables(c);
+	if (rc != DIA_OK)
+		return rc;
 	dia_check_settings(c);
-	rc = dia_check_binlog_filters(c);
+	rc = dia_check_auto_increment(c);
+	if (rc == DIA_OK)
+		rc = dia_check_binlog_filters(c);
 	if (rc == DIA_OK)
 		rc = dia_check_clock(c);
 	if (rc == DIA_OK)

@@ -26,6 +26,8 @@ def make_server(options, without=()):
         server.options.pop(name, None)
     server.start()
     server.create_accounts()
+    # With SUPER run sets what it can by itself; the tests of privileges make their accounts.
+    server.sql("GRANT ALL ON *.* TO '%s'@'%%'" % dc.DIARCHY_ACCOUNT[0], log_bin=False)
     return server
 
 
@@ -91,6 +93,8 @@ def test_good_server_has_nothing_fatal(check):
     ("binlog_row_image", "'NOBLOB'", "binlog_row_image", "fatal"),
     ("binlog_row_metadata", "'NO_LOG'", "binlog_row_metadata", "fatal"),
     ("binlog_row_metadata", "'MINIMAL'", "binlog_row_metadata", "fatal"),
+    ("binlog_checksum", "'NONE'", "binlog_checksum", "warn"),
+    ("mysql56_temporal_format", 0, "mysql56_temporal_format", "fatal"),
     ("server_id", RESERVED, "server_id", "fatal"),
     ("server_id", RESERVED + 63, "server_id", "fatal"),
     ("gtid_domain_id", RESERVED + 1, "gtid_domain_id", "fatal"),
@@ -167,6 +171,50 @@ def test_tables(server, check):
         assert not Checker(server, extra='exclude: ["shop.nokey"]').find("primary_key")
     finally:
         server.sql("DROP DATABASE shop")
+
+
+def test_old_fractions(server, check):
+    """Columns of the format before 10.1 are fatal with a fraction, fine without, and ALTER TABLE
+    FORCE makes new ones of them; not while the server still makes old ones."""
+    server.sql("SET GLOBAL mysql56_temporal_format=OFF", "CREATE DATABASE shop",
+               "CREATE TABLE shop.`o``ld` (id INT PRIMARY KEY, a TIME(6), b DATETIME(3), "
+               "c TIMESTAMP(1) NULL, d TIME, e DATETIME)",
+               "CREATE TABLE shop.plain (id INT PRIMARY KEY, a TIME, b DATETIME, c TIMESTAMP)",
+               "CREATE VIEW shop.v AS SELECT * FROM shop.`o``ld`")
+    try:
+        found = check.find("temporal_format", "fatal")
+        assert len(found) == 1 and "`shop`.`o``ld` keeps a, b, c in" in found[0]["what"], found
+        server.sql(*remedy_sql(found[0]))
+        assert check.find("temporal_format", "fatal")
+        server.sql(*remedy_sql(check.find("mysql56_temporal_format", "fatal")[0]))
+        server.sql(*remedy_sql(found[0]))
+        assert not check.find("temporal_format") and not check.find("mysql56_temporal_format")
+        server.sql("CREATE TABLE shop.fresh (id INT PRIMARY KEY, a DATETIME(6))")
+        assert not check.find("temporal_format")
+    finally:
+        server.sql("SET GLOBAL mysql56_temporal_format=ON", "DROP DATABASE shop")
+
+
+def test_auto_increment_that_a_restart_undoes():
+    """Right only by SET GLOBAL is a warning that names the lines; those lines end it."""
+    server = make_server({}, without=("auto-increment-increment", "auto-increment-offset"))
+    try:
+        check = Checker(server)
+        wrong = check.find("auto_increment", "warn")
+        assert len(wrong) == 1
+        server.sql(*remedy_sql(wrong[0]))
+        assert not check.find("auto_increment", "warn")
+        found = check.find("auto_increment_restart", "warn")
+        assert len(found) == 1
+        lines = re.findall(r"`(\w+)=(\d+)`", found[0]["remedy"])
+        assert lines == [("auto_increment_increment", "2"), ("auto_increment_offset", "1")]
+        assert lines == re.findall(r"`(\w+)=(\d+)`", wrong[0]["remedy"])
+        server.stop()
+        server.options.update((name.replace("_", "-"), value) for name, value in lines)
+        server.start()
+        assert not check.find("auto_increment_restart") and not check.find("auto_increment")
+    finally:
+        server.kill()
 
 
 def minimal_account(server, name, replicate=None):
@@ -365,11 +413,56 @@ def test_run_refuses_what_check_calls_fatal(server):
         proxy.kill()
 
 
+def test_database_of_another_datacenter(server, check):
+    """A backup of the other datacenter restored here: refused before anything is written."""
+    server.sql("DROP DATABASE IF EXISTS diarchy")
+    assert not check.find("dc_id")
+    proxy = check.proxy
+    try:
+        proxy.start(ready=False)
+        dc.wait_until(lambda: server.one("SELECT COUNT(*) FROM information_schema.TABLES WHERE "
+                                         "TABLE_SCHEMA='diarchy'") == 3 and
+                      server.one("SELECT value FROM diarchy.meta WHERE name='incarnation'"),
+                      what="diarchy capturing")
+        proxy.stop()
+        assert server.one("SELECT value FROM diarchy.meta WHERE name='dc_id'") == "1"
+        # An installation from before this row existed gets it.
+        server.sql("DELETE FROM diarchy.meta WHERE name='dc_id'")
+        assert not check.find("dc_id")
+        proxy.start(ready=False)
+        dc.wait_until(lambda: server.one("SELECT COUNT(*) FROM diarchy.meta WHERE name='dc_id' "
+                                         "AND value='1'"), what="the row to be added")
+        proxy.stop()
+        server.sql("UPDATE diarchy.meta SET value='2' WHERE name='dc_id'")
+        found = check.find("dc_id", "fatal", "id 2")
+        assert len(found) == 1 and "dc.id 1" in found[0]["what"]
+        before = server.one("SELECT @@gtid_binlog_pos")
+        proxy.start(ready=False)
+        dc.wait_until(lambda: proxy.exited() is not None, what="diarchy to refuse")
+        assert proxy.exited() != 0 and "restore a backup" in proxy.log_text()
+        assert server.one("SELECT @@gtid_binlog_pos") == before
+        # The third way out that the remedy names.
+        assert "DROP DATABASE diarchy;" in found[0]["remedy"]
+        server.sql("DROP DATABASE diarchy")
+        proxy = Checker(server).proxy
+        proxy.start(ready=False)
+        dc.wait_until(lambda: server.one("SELECT COUNT(*) FROM information_schema.TABLES WHERE "
+                                         "TABLE_SCHEMA='diarchy'") == 3 and
+                      server.one("SELECT COUNT(*) FROM diarchy.meta WHERE name='incarnation'"),
+                      what="a start from nothing")
+        proxy.stop()
+    finally:
+        proxy.kill()
+        server.sql("DROP DATABASE IF EXISTS diarchy")
+
+
 def test_tables_of_a_newer_diarchy_are_left_alone(server):
     server.sql("CREATE DATABASE IF NOT EXISTS diarchy",
                "CREATE TABLE IF NOT EXISTS diarchy.meta (name VARCHAR(64) PRIMARY KEY, value TEXT)",
                "REPLACE INTO diarchy.meta VALUES ('schema_version', '99')")
-    proxy = Checker(server).proxy
+    check = Checker(server)
+    assert check.find("schema_version", "fatal", "version 99")
+    proxy = check.proxy
     try:
         proxy.start(ready=False)
         dc.wait_until(lambda: "version 99" in proxy.log_text(), what="the reason in the log")
