@@ -109,9 +109,8 @@ static enum dia_rc check_engines_and_keys(struct dia_check *c)
 	dia_findings_add(c->out, DIA_INFO, "tables",
 		dia_findings_text(c->out,
 			"%" PRIu64 " tables match `replicate`, %" PRIu64
-			" of them cannot be replicated "
-			"as they are",
-			tables, engines + keys),
+			" of them are not InnoDB, %" PRIu64 " have no primary key",
+			tables, engines, keys),
 		"");
 	return DIA_OK;
 }
@@ -145,8 +144,10 @@ static enum dia_rc check_old_fractions(struct dia_check *c)
 		name = quoted(c, row[0], row[1]);
 		shown(c, &count, DIA_FATAL, "temporal_format",
 			dia_findings_text(c->out,
-				"%s keeps %s in the format of MariaDB 5.3 (fractions of "
-				"a second), which cannot be read from the binary log",
+				"%s keeps %s in the format of MariaDB 5.3 with "
+				"fractions of a second, which cannot be read from the "
+				"binary log: its writes would be missing or wrong in the "
+				"other datacenter",
 				name, row[2]),
 			dia_findings_text(c->out,
 				"ALTER TABLE %s FORCE; and wait, it copies the table "

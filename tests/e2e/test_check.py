@@ -439,7 +439,8 @@ def test_database_of_another_datacenter(server, check):
         before = server.one("SELECT @@gtid_binlog_pos")
         proxy.start(ready=False)
         dc.wait_until(lambda: proxy.exited() is not None, what="diarchy to refuse")
-        assert proxy.exited() != 0 and "restore a backup" in proxy.log_text()
+        assert proxy.exited() != 0 and "event=prepare_failed" in proxy.log_text()
+        assert "restore a backup" in proxy.log_text()
         assert server.one("SELECT @@gtid_binlog_pos") == before
         # The third way out that the remedy names.
         assert "DROP DATABASE diarchy;" in found[0]["remedy"]
