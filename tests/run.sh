@@ -276,7 +276,7 @@ story() { ./docker/two-dc.sh --once; }
 # ---- the run ---------------------------------------------------------------------------
 
 # A filter that names only end-to-end tests or the simulation still needs the programs.
-if [ $list -eq 0 ] && [[ $filter == e2e* || $filter == sim* || $filter == *::* ]]; then
+if [ $list -eq 0 ] && [[ $filter == e2e* || $filter == bugs* || $filter == sim* || $filter == *::* ]]; then
 	configure_build "$gcc_dir" >"$work/build.log" 2>&1 || {
 		tail -50 "$work/build.log"
 		count 0 1 build/gcc
@@ -324,8 +324,8 @@ if [ $gcc_ok -eq 1 ]; then
 	later sim/schedules sim_schedules
 	later sim/prove-breaks sim_prove_breaks
 	start_later
-	for f in tests/e2e/test_*.py; do
-		e2e_step "e2e/$(basename "$f" .py)" "$f"
+	for f in tests/e2e/test_*.py tests/bugs/test_*.py; do
+		e2e_step "$(basename "$(dirname "$f")")/$(basename "$f" .py)" "$f"
 	done
 	step story/two-dc story
 else

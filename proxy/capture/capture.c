@@ -93,6 +93,7 @@ static void capture_free(struct dia_capture *c)
 	dia_reader_free(c->reader);
 	dia_group_free(c->groups);
 	dia_lookup_free(c->lookup);
+	dia_weigher_free(c->weights);
 	dia_outbox_free(c->outbox);
 	dia_refused_free(c->refused);
 	if (c->journal != NULL)
@@ -142,7 +143,7 @@ static enum dia_rc make_parts(struct dia_capture *c, struct dia_err *reterr)
 		.clock = c->config.clock};
 	struct dia_group_config groups = {.config = config,
 		.want_keys = true,
-		.weigh = dia_lookup_weigh,
+		.weigh = dia_weigher_weigh,
 		.transactional = dia_lookup_transactional,
 		.spill_dir = config->state_dir,
 		.spill_bytes = config->limits.txn_memory};
@@ -159,7 +160,10 @@ static enum dia_rc make_parts(struct dia_capture *c, struct dia_err *reterr)
 
 	if (rc == DIA_OK)
 		rc = dia_lookup_new(config, &c->lookup);
+	if (rc == DIA_OK)
+		rc = dia_weigher_new(config, &c->weights);
 	groups.lookup_ctx = c->lookup;
+	groups.weigh_ctx = c->weights;
 	groups.refused = c->refused;
 	if (rc == DIA_OK)
 		rc = dia_group_new(&groups, &c->groups);

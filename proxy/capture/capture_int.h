@@ -6,6 +6,7 @@
 
 #include "proxy/capture/capture.h"
 #include "proxy/capture/group.h"
+#include "proxy/backend/weigh.h"
 #include "proxy/capture/lookup.h"
 
 #include <pthread.h>
@@ -34,6 +35,7 @@ struct dia_capture {
 	struct dia_reader *reader;
 	struct dia_group_reader *groups;
 	struct dia_lookup *lookup;
+	struct dia_weigher *weights;
 	struct dia_refused *refused;
 	pthread_t thread;
 	bool started;
@@ -60,6 +62,10 @@ struct dia_capture {
 	struct dia_txn_head watermark; /* the last published */
 	uint64_t watermark_us;
 	bool power_loss;
+	/* capture_verify.c: what stands up to pos is being read again. */
+	bool streamed, verifying;
+	struct dia_gtid_pos verify_pos;
+	uint64_t verify_seq; /* of the last local one met again */
 
 	pthread_mutex_t status_lock; /* of what follows */
 	pthread_cond_t tried_cond;
@@ -97,6 +103,12 @@ DIA_MUST_CHECK enum dia_rc dia_capture_identify(
 	struct dia_capture *c, struct dia_err *reterr);
 /* Compare the server's binlog files with what is still needed; sets the status. */
 void dia_capture_check_purge(struct dia_capture *c);
+
+/* capture_verify.c: where to attach, and whether a group that comes then is what it was;
+ * *ret_known: it was captured before and is not to be taken again. */
+const struct dia_gtid_pos *dia_capture_attach_at(struct dia_capture *c);
+DIA_MUST_CHECK enum dia_rc dia_capture_verify(struct dia_capture *c,
+	const struct dia_group *group, bool *ret_known, struct dia_err *reterr);
 
 /* capture_flush.c: journal, announce and publish what is pending. DIA_E_STOPPED when told
  * to stop while the journal cannot be written. */

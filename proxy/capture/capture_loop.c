@@ -207,9 +207,12 @@ static enum dia_rc take_group(
 	struct dia_capture *c, const struct dia_group *group, struct dia_err *reterr)
 {
 	struct dia_capture_pending p = {.gtid = group->gtid};
-	enum dia_rc rc = take_marks(c, group, reterr);
-	bool ship = group->ship;
+	bool ship = group->ship, known;
+	enum dia_rc rc = dia_capture_verify(c, group, &known, reterr);
 
+	if (rc != DIA_OK || known)
+		return rc;
+	rc = take_marks(c, group, reterr);
 	if (rc == DIA_OK)
 		rc = load_due(c, reterr);
 	if (rc == DIA_OK && c->have_due) {
@@ -318,7 +321,8 @@ static enum dia_rc connect_and_stream(struct dia_capture *c, struct dia_err *ret
 	enum dia_rc rc = dia_capture_identify(c, reterr);
 
 	if (rc == DIA_OK)
-		rc = dia_reader_attach(c->reader, &c->pos, &c->old_until, reterr);
+		rc = dia_reader_attach(
+			c->reader, dia_capture_attach_at(c), &c->old_until, reterr);
 	if (rc == DIA_OK)
 		rc = check_server(c, reterr);
 	if (rc != DIA_OK)
@@ -328,6 +332,7 @@ static enum dia_rc connect_and_stream(struct dia_capture *c, struct dia_err *ret
 	dia_capture_set_tried(c);
 	dia_capture_set_state(c, dia_capture_rebuilding(c) ? DIA_CAPTURE_REBUILDING
 							   : DIA_CAPTURE_STREAMING);
+	c->streamed = true;
 	rc = stream(c, reterr);
 	/* What was read completely before the connection broke is good. */
 	if (rc != DIA_E_STOPPED) {

@@ -27,11 +27,12 @@ struct dia_group_config {
 	const struct dia_config *config; /* what is replicated */
 	bool want_keys;                  /* changes with keys: not needed for catch-up */
 	dia_weigh_cb weigh;
+	void *weigh_ctx;
 	/* Whether the table's engine is transactional. Asked only for groups that are not
 	 * marked so. An error ends the group. */
 	enum dia_rc (*transactional)(void *ctx, struct dia_slice db,
 		struct dia_slice table, bool *ret, struct dia_err *reterr);
-	void *lookup_ctx;            /* of both */
+	void *lookup_ctx;            /* of transactional */
 	struct dia_refused *refused; /* NULL: do not report */
 	const char *spill_dir;
 	size_t spill_bytes;

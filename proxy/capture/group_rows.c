@@ -153,7 +153,7 @@ static enum dia_rc image_key(struct dia_group_reader *g, const struct dia_table 
 	enum dia_rc rc;
 
 	dia_buf_reset(out);
-	rc = dia_image_key(t, image, g->config.weigh, g->config.lookup_ctx, out);
+	rc = dia_image_key(t, image, g->config.weigh, g->config.weigh_ctx, out);
 	if (rc != DIA_OK)
 		return dia_err_set(reterr, rc, 0, "key of a row of %.*s.%.*s: %s",
 			(int)t->db.len, (const char *)t->db.data, (int)t->name.len,
