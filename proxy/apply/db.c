@@ -2,7 +2,6 @@
 #include "parser/binlog/binlog_statement.h"
 #include "proxy/apply/parse.h"
 #include "proxy/apply/source.h"
-#include "proxy/apply/weigh.h"
 #include "proxy/apply/write.h"
 #include "proxy/core/log.h"
 
@@ -309,14 +308,19 @@ static enum dia_rc op_reconnect(void *ctx, uint64_t *applied_seq, struct dia_err
 enum dia_rc apply_db_init(struct apply_db *db, const struct dia_apply_db_config *c)
 {
 	db->c = *c;
-	return pthread_mutex_init(&db->stats_mutex, NULL) == 0 ? DIA_OK : DIA_E_NOMEM;
+	if (pthread_mutex_init(&db->stats_mutex, NULL) != 0)
+		return DIA_E_NOMEM;
+	if (dia_weigher_new(c->config, &db->weights) == DIA_OK)
+		return DIA_OK;
+	(void)pthread_mutex_destroy(&db->stats_mutex);
+	return DIA_E_NOMEM;
 }
 
 void apply_db_fini(struct apply_db *db)
 {
 	disconnect(db);
 	apply_sources_free(db);
-	apply_weights_free(db);
+	dia_weigher_free(db->weights);
 	dia_buf_fini(&db->sql);
 	dia_buf_fini(&db->maps);
 	dia_buf_fini(&db->rows);

@@ -14,12 +14,12 @@
 
 #include "proxy/apply/apply.h"
 #include "proxy/backend/mariadb.h"
+#include "proxy/backend/weigh.h"
 #include "parser/binlog/row_image.h"
 
 #include <pthread.h>
 
 struct apply_source;
-struct apply_weights;
 
 /* A conflict record of the open local transaction: logged and counted once it commits. */
 struct apply_note {
@@ -52,8 +52,7 @@ struct apply_db {
 
 	struct apply_source *sources; /* by digest */
 	uint64_t tick;                /* of their last use */
-	struct apply_weights *weights;
-	size_t weight_bytes;
+	struct dia_weigher *weights; /* on a connection of its own */
 
 	/* Scratch that keeps its storage. */
 	struct dia_buf sql, maps, rows, events, json;

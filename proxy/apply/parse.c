@@ -1,6 +1,5 @@
 /* proxy/apply/parse.c - see parse.h. */
 #include "proxy/apply/parse.h"
-#include "proxy/apply/weigh.h"
 #include "proxy/core/log.h"
 
 #include <inttypes.h>
@@ -79,6 +78,16 @@ static enum dia_rc take_table(struct walk *w, const struct dia_event *ev)
 	return DIA_OK;
 }
 
+static enum dia_rc weigh(
+	void *ctx, uint16_t collation, struct dia_slice text, struct dia_buf *out)
+{
+	struct apply_db *db = ctx;
+
+	/* Without a connection there is no batch to parse for either. */
+	return db->weights == NULL ? DIA_E_DB_GONE
+				   : dia_weigher_weigh(db->weights, collation, text, out);
+}
+
 /* Append one change; its key goes to p->keys, as an offset for now. */
 static enum dia_rc add_change(
 	struct walk *w, enum dia_change_kind kind, struct dia_slice image)
@@ -91,8 +100,8 @@ static enum dia_rc add_change(
 	if (!grow((void **)&w->txn->changes, &p->change_cap, w->txn->change_count,
 		    sizeof(*c)))
 		return nomem(w);
-	rc = dia_image_key(&p->rows[p->row_count - 1].source->table, image, apply_weigh,
-		w->db, &p->keys);
+	rc = dia_image_key(
+		&p->rows[p->row_count - 1].source->table, image, weigh, w->db, &p->keys);
 	if (rc == DIA_E_DB_GONE || rc == DIA_E_DB_RETRY || rc == DIA_E_NOMEM)
 		return dia_err_set(
 			w->reterr, rc, 0, "weighing a text key: %s", dia_rc_text(rc));
