@@ -10,6 +10,7 @@
 #include "proxy/backend/schema.h"
 #include "proxy/backend/server_check.h"
 #include "proxy/report.h"
+#include "proxy/core/fault.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -318,8 +319,10 @@ static enum dia_rc start_on_database(
 	for (;;) {
 		enum dia_rc rc = database_fit(p, signals, reterr);
 
+		DIA_FAULT("run_prepared");
 		if (rc == DIA_OK)
 			rc = start_part(p, start_engine, reterr);
+		DIA_FAULT("run_engine_started");
 		if (rc == DIA_OK)
 			rc = start_part(p, start_apply, reterr);
 		/* Retry: the mark is locked by a commit of the process before us. */
@@ -352,6 +355,7 @@ static enum dia_rc start_parts(
 		rc = start_part(p, start_capture, reterr);
 	if (rc == DIA_OK)
 		rc = start_part(p, start_link, reterr);
+	DIA_FAULT("run_before_clients");
 	if (rc == DIA_OK)
 		rc = start_part(p, start_clients, reterr);
 	return rc;

@@ -3,6 +3,7 @@
 #include "proxy/apply/parse.h"
 #include "proxy/apply/source.h"
 #include "proxy/apply/write.h"
+#include "proxy/core/fault.h"
 #include "proxy/core/log.h"
 
 #include <inttypes.h>
@@ -246,8 +247,11 @@ static void count_committed(struct apply_db *db)
 enum dia_rc apply_db_commit(struct apply_db *db, struct dia_err *reterr)
 {
 	struct dia_err err = {.rc = DIA_OK};
-	enum dia_rc rc = dia_mariadb_exec(db->mysql, &err, "COMMIT");
+	enum dia_rc rc;
 
+	DIA_FAULT("apply_before_commit");
+	rc = dia_mariadb_exec(db->mysql, &err, "COMMIT");
+	DIA_FAULT("apply_committed");
 	if (rc != DIA_OK) {
 		rc = apply_sql_class(rc, &err);
 		if (reterr != NULL)

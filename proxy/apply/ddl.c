@@ -8,6 +8,7 @@
  * done.
  */
 #include "proxy/apply/write.h"
+#include "proxy/core/fault.h"
 #include "proxy/core/log.h"
 
 #include <inttypes.h>
@@ -236,11 +237,16 @@ enum dia_rc apply_ddl(void *ctx, struct dia_apply_batch *batch, struct dia_err *
 	db->batch_seq = head->seq;
 	db->needs_begin = true;
 	rc = read_done(db, head->seq, &done, reterr);
+	DIA_FAULT("ddl_before");
 	if (rc == DIA_OK && !done)
 		rc = execute(db, head, &p->query, &q, &skipped, reterr);
+	DIA_FAULT("ddl_executed");
 	/* The rows of a CREATE TABLE ... SELECT, and the mark. */
 	if (rc == DIA_OK)
 		rc = apply_write_with(
 			db, batch, skipped.reason[0] == '\0' ? NULL : &skipped, reterr);
-	return rc == DIA_OK ? apply_db_commit(db, reterr) : rc;
+	if (rc == DIA_OK)
+		rc = apply_db_commit(db, reterr);
+	DIA_FAULT("ddl_marked");
+	return rc;
 }

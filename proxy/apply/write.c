@@ -1,5 +1,6 @@
 /* proxy/apply/write.c - see write.h. */
 #include "proxy/apply/write.h"
+#include "proxy/core/fault.h"
 
 #include <inttypes.h>
 #include <mysqld_error.h>
@@ -381,5 +382,6 @@ enum dia_rc apply_write_with(struct apply_db *db, struct dia_apply_batch *batch,
 			dia_reserved_id(db->c.origin), dia_reserved_id(db->c.origin));
 	if (rc != DIA_OK && reterr != NULL)
 		*reterr = err;
+	DIA_FAULT("apply_written");
 	return rc;
 }

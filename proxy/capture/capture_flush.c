@@ -1,6 +1,7 @@
 /* proxy/capture/capture_flush.c - from read to published, see capture_int.h. */
 #include "proxy/capture/capture_int.h"
 
+#include "proxy/core/fault.h"
 #include "proxy/core/log.h"
 
 #include <inttypes.h>
@@ -42,6 +43,7 @@ static enum dia_rc write_stamps(struct dia_capture *c, struct dia_err *reterr)
 	}
 	if (n == 0)
 		return DIA_OK;
+	DIA_FAULT("capture_stamped");
 	while ((rc = dia_journal_append(c->journal, entries, n, reterr)) != DIA_OK) {
 		char quoted[DIA_ERR_TEXT_MAX];
 		uint64_t written = dia_journal_last(c->journal);
@@ -64,6 +66,7 @@ static enum dia_rc write_stamps(struct dia_capture *c, struct dia_err *reterr)
 		if (n == 0)
 			break;
 	}
+	DIA_FAULT("capture_journaled");
 	return DIA_OK;
 }
 
@@ -150,6 +153,7 @@ enum dia_rc dia_capture_flush(struct dia_capture *c, struct dia_err *reterr)
 		rc = announce(c);
 	if (rc != DIA_OK && rc != DIA_E_STOPPED)
 		(void)dia_err_set(reterr, rc, 0, "capture: %s", dia_rc_text(rc));
+	DIA_FAULT("capture_announced");
 	for (size_t i = 0; rc == DIA_OK && i < c->pending_count; i++) {
 		if (c->pending[i].txn == NULL)
 			continue;
@@ -162,6 +166,7 @@ enum dia_rc dia_capture_flush(struct dia_capture *c, struct dia_err *reterr)
 	drop_pending(c);
 	if (rc != DIA_OK)
 		return rc;
+	DIA_FAULT("capture_published");
 	if (ring)
 		dia_outbox_wake(c->outbox);
 	if (c->config.wake != NULL)

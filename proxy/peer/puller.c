@@ -10,6 +10,7 @@
  * heartbeats and acknowledgements still go out, so the sender knows that we live, and the
  * sender's silence is not counted against it.
  */
+#include "proxy/core/fault.h"
 #include "proxy/core/log.h"
 #include "proxy/peer/session.h"
 
@@ -119,9 +120,11 @@ static enum dia_rc deliver(struct puller *p, struct dia_err *reterr)
 	struct dia_link_stats *stats = &p->peer->stats;
 	const struct dia_txn_head head = p->held->head;
 	size_t len = p->held->body_len;
-	enum dia_rc rc = sink_of(p)->deliver(
-		p->link->c.sink_ctx, p->peer->config->dc, p->held, reterr);
+	enum dia_rc rc;
 
+	DIA_FAULT("peer_received");
+	rc = sink_of(p)->deliver(
+		p->link->c.sink_ctx, p->peer->config->dc, p->held, reterr);
 	p->paused = rc == DIA_E_AGAIN;
 	if (rc != DIA_OK)
 		return rc;

@@ -7,6 +7,7 @@
  * A transaction is held from next() until it is encoded; one that is larger than a part
  * stays held while its parts go out, with heartbeats between them.
  */
+#include "proxy/core/fault.h"
 #include "proxy/core/log.h"
 #include "proxy/peer/session.h"
 
@@ -74,6 +75,7 @@ static void note_sent(struct sender *x, const struct dia_txn *txn)
 {
 	struct dia_link_stats *stats = &x->s.peer->stats;
 
+	DIA_FAULT("peer_encoded");
 	/* A source may begin before what was asked for; the puller has that already. */
 	if (txn->head.seq > x->sent_seq)
 		x->sent_seq = txn->head.seq;
@@ -204,6 +206,7 @@ static enum dia_rc take_ack(
 		return dia_err_set(reterr, DIA_E_PROTOCOL, 0,
 			"bad frame: acknowledges %" PRIu64 ", sent was %" PRIu64,
 			ack.received, x->sent_seq);
+	DIA_FAULT("peer_acked");
 	(void)pthread_mutex_lock(&link->lock);
 	current = peer->serving == x->conn;
 	if (current) {

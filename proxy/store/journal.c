@@ -1,6 +1,7 @@
 /* proxy/store/journal.c - see journal.h; files and layout in journal_int.h and record.h.
  */
 #include "proxy/store/journal_int.h"
+#include "proxy/core/fault.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -231,6 +232,7 @@ enum dia_rc dia_journal_prune(struct dia_journal *j, uint64_t seq, struct dia_er
 
 	(void)pthread_mutex_lock(&j->lock);
 	rc = dia_points_prune(&j->points, j->dir_fd, seq, &keep_after, reterr);
+	DIA_FAULT("journal_prune");
 	/* Reading again from the oldest point needs the entries behind it. */
 	while (rc == DIA_OK && drop + 1 < j->segment_count &&
 		j->segments[drop + 1].first <= keep_after + 1) {

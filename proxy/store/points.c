@@ -1,5 +1,6 @@
 /* proxy/store/points.c - the rebuild points, see journal_int.h. */
 #include "proxy/store/journal_int.h"
+#include "proxy/core/fault.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -88,6 +89,7 @@ enum dia_rc dia_points_add(struct dia_points *p, struct dia_buf *scratch,
 		return points_io(reterr, "cannot write");
 	}
 	p->size += scratch->len;
+	DIA_FAULT("journal_point");
 	return DIA_OK;
 }
 
@@ -152,6 +154,7 @@ static enum dia_rc rewrite(
 		rc = points_io(reterr, "cannot prune");
 		goto out;
 	}
+	DIA_FAULT("journal_points_swapped");
 	(void)close(p->fd);
 	p->fd = fd;
 	fd = -1;
