@@ -360,6 +360,8 @@ static bool consumed_here(struct dia_reader *r, uint8_t type, struct dia_slice r
 		note_rotate(r, raw);
 		return true;
 	case DIA_EVENT_HEARTBEAT:
+		r->stats.heartbeats++;
+		return true;
 	case DIA_EVENT_GTID_LIST:
 	case DIA_EVENT_BINLOG_CHECKPOINT:
 	case DIA_EVENT_START_ENCRYPTION:

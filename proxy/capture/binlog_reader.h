@@ -57,7 +57,8 @@ struct dia_reader_stats {
 	char file[256];
 	uint64_t pos;
 	uint64_t events, bytes;
-	uint64_t idle_us; /* monotonic: when it last had nothing to read */
+	uint64_t idle_us;    /* monotonic: when it last had nothing to read */
+	uint64_t heartbeats; /* the server sends them when it has nothing else to send */
 };
 void dia_reader_stats(const struct dia_reader *r, struct dia_reader_stats *ret);
 

@@ -15,6 +15,7 @@ enum {
 	POINT_US = 5 * 1000 * 1000,
 	PRUNE_US = 5 * 1000 * 1000,
 	PURGE_CHECK_US = 60 * 1000 * 1000,
+	LOOK_US = 5 * 1000 * 1000,
 };
 
 bool dia_capture_rebuilding(const struct dia_capture *c)
@@ -314,6 +315,13 @@ enum dia_rc dia_capture_housekeeping(
 	if (now - c->purge_check_us > PURGE_CHECK_US) {
 		c->purge_check_us = now;
 		dia_capture_check_purge(c);
+	}
+	if (now - c->look_us > LOOK_US) {
+		enum dia_rc rc = dia_capture_look(c, reterr);
+
+		c->look_us = now;
+		if (rc != DIA_OK)
+			return rc;
 	}
 	return publish_watermark(c, now, reterr);
 }

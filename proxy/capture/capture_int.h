@@ -66,6 +66,11 @@ struct dia_capture {
 	bool streamed, verifying;
 	struct dia_gtid_pos verify_pos;
 	uint64_t verify_seq; /* of the last local one met again */
+	/* What the server's binlog held at the last look, and the heartbeats until then.
+	 */
+	bool looked, looked_back;
+	struct dia_gtid_pos look_pos;
+	uint64_t look_heartbeats, look_us;
 
 	pthread_mutex_t status_lock; /* of what follows */
 	pthread_cond_t tried_cond;
@@ -109,6 +114,9 @@ void dia_capture_check_purge(struct dia_capture *c);
 const struct dia_gtid_pos *dia_capture_attach_at(struct dia_capture *c);
 DIA_MUST_CHECK enum dia_rc dia_capture_verify(struct dia_capture *c,
 	const struct dia_group *group, bool *ret_known, struct dia_err *reterr);
+/* Whether the server still writes the binlog that we read; now and then. */
+DIA_MUST_CHECK enum dia_rc dia_capture_look(
+	struct dia_capture *c, struct dia_err *reterr);
 
 /* capture_flush.c: journal, announce and publish what is pending. DIA_E_STOPPED when told
  * to stop while the journal cannot be written. */
