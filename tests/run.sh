@@ -3,7 +3,7 @@
 #
 #   tests/run.sh [--quick] [--list] [FILTER]
 #
-# --quick   leaves out the clang and sanitizer builds, fuzzing and tests marked slow
+# --quick   leaves out the clang, sanitizer and fault builds, fuzzing and tests marked slow
 # --list    prints the names of the steps and ends
 # FILTER    only steps whose name contains it; "e2e/test_two_dc" and "e2e/test_two_dc.py::x"
 #           choose end-to-end files and single tests
@@ -182,18 +182,20 @@ for f in sys.argv[1:]: ast.parse(open(f).read(), f)' || rc=1
 
 # ---- builds ----------------------------------------------------------------------------
 
-# configure_build FOLDER OPTION...
+# configure_build FOLDER OPTION...; target=NAME builds that alone
 configure_build() {
 	local folder=$1 launcher=()
 	shift
 	command -v ccache >/dev/null && launcher=(-DCMAKE_C_COMPILER_LAUNCHER=ccache)
 	cmake -S "$ROOT" -B "$folder" -G Ninja "${launcher[@]}" "$@" &&
-		cmake --build "$folder" -j "$JOBS"
+		cmake --build "$folder" -j "$JOBS" ${target:+--target "$target"}
 }
+build_fault() { target=diarchy configure_build "$fault_dir" -DFAULTS=ON; }
 gcc_dir=$BUILD_ROOT/build
 clang_dir=$BUILD_ROOT/build-test-clang
 asan_dir=$BUILD_ROOT/build-test-asan
 fuzz_dir=$BUILD_ROOT/build-test-fuzz
+fault_dir=$BUILD_ROOT/build-test-fault
 export DIARCHY_BIN=${DIARCHY_BIN:-$gcc_dir/diarchy}
 
 # run_ctest FOLDER: counts single tests.
@@ -332,6 +334,8 @@ else
 	start_later
 	skipped sim
 	skipped e2e
+	skipped bugs
+	skipped fault
 	skipped story/two-dc
 fi
 collect
