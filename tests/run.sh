@@ -330,6 +330,16 @@ if [ $gcc_ok -eq 1 ]; then
 		e2e_step "$(basename "$(dirname "$f")")/$(basename "$f" .py)" "$f"
 	done
 	step story/two-dc story
+	if [ $quick -eq 0 ]; then
+		if step build/fault build_fault; then
+			for f in tests/fault/test_*.py; do
+				[ -f "$f" ] || continue
+				DIARCHY_BIN=$fault_dir/diarchy e2e_step "fault/$(basename "$f" .py)" "$f"
+			done
+		else
+			skipped fault
+		fi
+	fi
 else
 	start_later
 	skipped sim
