@@ -9,6 +9,8 @@ enum {
 	ATTEMPTS = 3,
 	REPAIRS_LOGGED = 10, /* per batch */
 	DEPTH_MAX = 64,
+	/* Rows that one row may push out: one per unique key of its table. */
+	BEATEN_MAX = 16,
 };
 
 /* ER_ of servers newer than the headers at hand, or without a stable name. */
@@ -157,50 +159,192 @@ static void count_repair(struct apply_work *w, const struct apply_item *item)
 			(unsigned long long)item->head->seq);
 }
 
+/* ---- unique values -------------------------------------------------------------------
+ *
+ * Two rows want one unique value, each by a change that did not know the other: the later
+ * stamp has it, in both DCs, and the other row leaves the table as a whole. Here that is
+ * the holder (beaten, deleted before the row is written) or the row that arrives (lost:
+ * it is not written, and what stands under its keys goes). */
+
+struct contest {
+	struct apply_holder beaten[BEATEN_MAX];
+	size_t count;
+	bool removing; /* the error is of a removal, not of the row's own writing */
+};
+
+static enum dia_rc remove_row(struct apply_work *w, struct apply_source *source,
+	struct dia_slice image, struct dia_err *reterr)
+{
+	struct apply_put gone = {
+		.source = source, .kind = DIA_ROW_DELETE, .before = image};
+	bool children = false;
+	enum dia_rc rc = apply_has_children(w, source, image, &children, reterr);
+
+	if (rc != DIA_OK)
+		return rc;
+	/* They would go without a record of their own. */
+	if (children)
+		return dia_err_set(reterr, DIA_E_DB, ER_ROW_IS_REFERENCED_2,
+			"rows of other tables depend on it (ON DELETE CASCADE or SET "
+			"NULL)");
+	return put_alone(w->db, &gone, reterr);
+}
+
+static enum dia_rc remove_beaten(struct apply_work *w, const struct apply_item *item,
+	struct contest *c, struct dia_err *reterr)
+{
+	enum dia_rc rc = DIA_OK;
+
+	c->removing = true;
+	for (size_t i = 0; rc == DIA_OK && i < c->count; i++)
+		rc = remove_row(w, item->put.source, c->beaten[i].image, reterr);
+	c->removing = rc != DIA_OK;
+	return rc;
+}
+
+static enum dia_rc record_beaten(struct apply_work *w, const struct apply_item *item,
+	const struct contest *c, struct dia_err *reterr)
+{
+	enum dia_rc rc = DIA_OK;
+
+	for (size_t i = 0; rc == DIA_OK && i < c->count; i++)
+		rc = apply_record_clash(w, item, &c->beaten[i], reterr);
+	return rc;
+}
+
+/* The row that arrives has lost: what stands under its old and its new key goes. */
+static enum dia_rc remove_own(
+	struct apply_work *w, const struct apply_item *item, struct dia_err *reterr)
+{
+	const struct apply_put *put = &item->put;
+	const struct dia_slice images[2] = {put->before, put->after};
+	enum dia_rc rc = DIA_OK;
+
+	for (int i = item->moved != NULL ? 0 : 1; rc == DIA_OK && i < 2; i++) {
+		bool exists;
+
+		rc = apply_probe_one(w->db, put->source, images[i], &exists, reterr);
+		if (rc == DIA_OK && exists)
+			rc = remove_row(w, put->source, images[i], reterr);
+	}
+	return rc;
+}
+
+static enum dia_rc lose(struct apply_work *w, struct apply_item *item,
+	const struct apply_holder *holder, unsigned depth, struct dia_err *reterr)
+{
+	struct dia_err err = {.rc = DIA_OK};
+	char why[DIA_ERR_TEXT_MAX + 64];
+	enum dia_rc rc = savepoint(w->db, "SAVEPOINT", depth, reterr);
+
+	if (rc != DIA_OK)
+		return rc;
+	rc = remove_own(w, item, &err);
+	if (rc == DIA_OK)
+		return apply_record_clash(w, item, holder, reterr);
+	if (rc != DIA_E_DB || !apply_is_row_error(err.number)) {
+		if (reterr != NULL)
+			*reterr = err;
+		return rc;
+	}
+	rc = savepoint(w->db, "ROLLBACK TO SAVEPOINT", depth, reterr);
+	if (rc != DIA_OK)
+		return rc;
+	(void)snprintf(why, sizeof(why),
+		"a later row has its unique value, and its own row here stays: %s",
+		err.text);
+	item->holder_json = holder->json;
+	return apply_record_parked(w, item, DIA_APPLY_UNIQUE_CLASH, why, reterr);
+}
+
+static enum dia_rc park(struct apply_work *w, struct apply_item *item,
+	const struct contest *c, struct dia_err *err, struct dia_err *reterr)
+{
+	enum dia_apply_conflict type;
+	char why[DIA_ERR_TEXT_MAX + 64];
+
+	if (!parked_as(err->number, &type) || is_primary_clash(err))
+		return dia_err_set(reterr, DIA_E_DB_RETRY, err->number,
+			"a row changes while it is written: %s", err->text);
+	if (!c->removing)
+		return apply_record_parked(w, item, type, err->text, reterr);
+	(void)snprintf(why, sizeof(why),
+		"an older row that has its unique value cannot be taken out: %s",
+		err->text);
+	item->holder_json = c->beaten[c->count - 1].json;
+	return apply_record_parked(w, item, DIA_APPLY_UNIQUE_CLASH, why, reterr);
+}
+
+/* Take out who was beaten so far and write the row. On a refusal the server's words are
+ * in err, nothing is done, and DIA_E_DB comes back. */
+static enum dia_rc write_row(struct apply_work *w, struct apply_item *item,
+	struct contest *c, unsigned depth, struct dia_err *err)
+{
+	bool repaired = false;
+	enum dia_rc rc = savepoint(w->db, "SAVEPOINT", depth, err), back;
+	struct dia_err undo = {.rc = DIA_OK};
+
+	if (rc == DIA_OK)
+		rc = remove_beaten(w, item, c, err);
+	if (rc == DIA_OK)
+		rc = put_as_found(w, item, &repaired, err);
+	if (rc == DIA_OK) {
+		if (repaired)
+			count_repair(w, item);
+		return DIA_OK;
+	}
+	if (rc != DIA_E_DB || !apply_is_row_error(err->number))
+		return rc;
+	explain(w->db, err);
+	back = savepoint(w->db, "ROLLBACK TO SAVEPOINT", depth, &undo);
+	if (back != DIA_OK)
+		*err = undo;
+	return back != DIA_OK ? back : rc;
+}
+
 static enum dia_rc careful_row(struct apply_work *w, struct apply_item *item,
 	unsigned depth, struct dia_err *reterr)
 {
-	enum dia_apply_conflict type;
 	struct dia_err err = {.rc = DIA_OK};
-	bool repaired;
+	struct contest c = {.count = 0};
+	struct apply_holder holder;
+	enum dia_apply_conflict type;
 	enum dia_rc rc;
 
 	if (item->nothing)
 		return DIA_OK;
-	for (int i = 0; i < ATTEMPTS; i++) {
-		rc = savepoint(w->db, "SAVEPOINT", depth, reterr);
-		if (rc != DIA_OK)
-			return rc;
+	for (int i = 0; i < ATTEMPTS;) {
 		err = (struct dia_err){.rc = DIA_OK};
-		rc = put_as_found(w, item, &repaired, &err);
-		if (rc == DIA_OK) {
-			if (repaired)
-				count_repair(w, item);
-			return DIA_OK;
-		}
+		rc = write_row(w, item, &c, depth, &err);
+		if (rc == DIA_OK)
+			return record_beaten(w, item, &c, reterr);
 		if (rc != DIA_E_DB || !apply_is_row_error(err.number)) {
 			if (reterr != NULL)
 				*reterr = err;
 			return rc;
 		}
-		explain(w->db, &err);
-		rc = savepoint(w->db, "ROLLBACK TO SAVEPOINT", depth, reterr);
-		if (rc != DIA_OK)
-			return rc;
+		i++;
 		/* A client's row came or went between our look and our write: look again.
 		 */
-		if (err.number != ER_KEY_NOT_FOUND && !is_primary_clash(&err))
+		if (err.number == ER_KEY_NOT_FOUND || is_primary_clash(&err))
+			continue;
+		if (c.removing || !parked_as(err.number, &type) ||
+			type != DIA_APPLY_UNIQUE_CLASH)
 			break;
-	}
-	if (!parked_as(err.number, &type) || is_primary_clash(&err))
-		return dia_err_set(reterr, DIA_E_DB_RETRY, err.number,
-			"a row changes while it is written: %s", err.text);
-	if (type == DIA_APPLY_UNIQUE_CLASH) {
-		rc = apply_find_holder(w, item, err.text, reterr);
+		rc = apply_find_holder(w, item, err.text, &holder, reterr);
 		if (rc != DIA_OK)
 			return rc;
+		item->holder_json = holder.json;
+		if (holder.claim == APPLY_CLAIM_NEWER)
+			return lose(w, item, &holder, depth, reterr);
+		if (!holder.found)
+			continue;
+		if (holder.claim == APPLY_CLAIM_UNKNOWN || c.count == BEATEN_MAX)
+			break;
+		c.beaten[c.count++] = holder;
+		i = 0;
 	}
-	return apply_record_parked(w, item, type, err.text, reterr);
+	return park(w, item, &c, &err, reterr);
 }
 
 /* Try the items as one statement behind a savepoint. */

@@ -234,14 +234,11 @@ static const char *kind_text(enum dia_change_kind kind)
 	return "change";
 }
 
-static void reason_of(const struct apply_db *db, const struct dia_apply_change *c,
-	const struct dia_txn_head *remote, char *out, size_t cap)
+/* Who is the later one, and by how much. */
+static void reason_of(const struct apply_db *db, const struct dia_txn_head *winner,
+	enum dia_change_kind kind, const struct dia_txn_head *loser, char *out,
+	size_t cap)
 {
-	const struct dia_txn_head *local = &c->rival_head;
-	bool remote_wins = c->decision.verdict != DIA_KEEP_LOCAL;
-	const struct dia_txn_head *winner = remote_wins ? remote : local;
-	const struct dia_txn_head *loser = remote_wins ? local : remote;
-	enum dia_change_kind kind = remote_wins ? c->change.kind : c->decision.rival_kind;
 	int64_t ms = (int64_t)(dia_hlc_ms(winner->stamp) - dia_hlc_ms(loser->stamp));
 	char at[40];
 
@@ -269,6 +266,7 @@ enum dia_rc apply_record_conflict(struct apply_work *w, const struct apply_item 
 	const struct dia_table *t = &item->row->source->table;
 	struct dia_buf key = {0}, image = {0};
 	struct apply_known *known;
+	bool remote_wins = change->decision.verdict != DIA_KEEP_LOCAL;
 	char reason[REASON_MAX];
 	struct record r;
 	enum dia_rc rc;
@@ -279,14 +277,15 @@ enum dia_rc apply_record_conflict(struct apply_work *w, const struct apply_item 
 	if (rc != DIA_OK)
 		goto out;
 	HASH_FIND(hh, w->known, change->change.key.data, change->change.key.len, known);
-	reason_of(w->db, change, item->head, reason, sizeof(reason));
+	reason_of(w->db, remote_wins ? item->head : &change->rival_head,
+		remote_wins ? change->change.kind : change->decision.rival_kind,
+		remote_wins ? &change->rival_head : item->head, reason, sizeof(reason));
 	r = (struct record){.db = t->db,
 		.table = t->name,
 		.key = dia_buf_slice(&key),
 		.type = (enum dia_apply_conflict)pair,
 		.policy = "lww",
-		.verdict = change->decision.verdict == DIA_KEEP_LOCAL ? "local_wins"
-								      : "remote_wins",
+		.verdict = remote_wins ? "remote_wins" : "local_wins",
 		.reason = reason,
 		.local = &change->rival_head,
 		.remote = item->head,
@@ -329,6 +328,52 @@ enum dia_rc apply_record_parked(struct apply_work *w, const struct apply_item *i
 
 		if (item->change->decision.conflict)
 			r.local = &item->change->rival_head;
+		rc = record(w, &r, reterr);
+	}
+	dia_buf_fini(&key);
+	dia_buf_fini(&image);
+	return rc;
+}
+
+/* Both DCs file it under the key of the row that is in neither any more. */
+enum dia_rc apply_record_clash(struct apply_work *w, const struct apply_item *item,
+	const struct apply_holder *holder, struct dia_err *reterr)
+{
+	const struct dia_table *t = &item->row->source->table;
+	bool remote_wins = holder->claim == APPLY_CLAIM_OLDER;
+	enum dia_change_kind kind =
+		item->moved != NULL ? DIA_CHANGE_INSERT : item->change->change.kind;
+	struct dia_buf key = {0}, image = {0};
+	char later[REASON_MAX / 2], text[REASON_MAX];
+	enum dia_rc rc = images(item, kind, &key, &image, reterr);
+
+	reason_of(w->db, remote_wins ? item->head : &holder->head,
+		remote_wins ? item->change->change.kind : holder->kind,
+		remote_wins ? &holder->head : item->head, later, sizeof(later));
+	(void)snprintf(text, sizeof(text),
+		"%s; both rows want the same unique value, so %s's is in neither table",
+		later,
+		name_of(w->db, remote_wins ? holder->head.origin : item->head->origin));
+	if (rc == DIA_OK && remote_wins) {
+		dia_buf_reset(&key);
+		rc = dia_image_key_json(t, holder->image, &key);
+		if (rc != DIA_OK)
+			rc = dia_err_set(reterr, rc, 0, "the key of a row of %.*s",
+				(int)t->name.len, (const char *)t->name.data);
+	}
+	if (rc == DIA_OK) {
+		struct record r = {.db = t->db,
+			.table = t->name,
+			.key = dia_buf_slice(&key),
+			.type = DIA_APPLY_UNIQUE_CLASH,
+			.policy = "lww",
+			.verdict = remote_wins ? "remote_wins" : "local_wins",
+			.reason = text,
+			.local = &holder->head,
+			.remote = item->head,
+			.local_image = holder->json,
+			.remote_image = dia_buf_slice(&image)};
+
 		rc = record(w, &r, reterr);
 	}
 	dia_buf_fini(&key);

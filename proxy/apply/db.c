@@ -325,6 +325,8 @@ void apply_db_fini(struct apply_db *db)
 	disconnect(db);
 	apply_sources_free(db);
 	dia_weigher_free(db->weights);
+	free(db->watches);
+	dia_arena_fini(&db->watch_arena);
 	dia_buf_fini(&db->sql);
 	dia_buf_fini(&db->maps);
 	dia_buf_fini(&db->rows);

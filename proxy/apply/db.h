@@ -16,6 +16,7 @@
 #include "proxy/backend/mariadb.h"
 #include "proxy/backend/weigh.h"
 #include "parser/binlog/row_image.h"
+#include "proxy/core/arena.h"
 
 #include <pthread.h>
 
@@ -53,6 +54,11 @@ struct apply_db {
 	struct apply_source *sources; /* by digest */
 	uint64_t tick;                /* of their last use */
 	struct dia_weigher *weights; /* on a connection of its own */
+
+	/* Of the batch being written, with their keys. */
+	struct dia_apply_watch *watches;
+	size_t watch_cap;
+	struct dia_arena watch_arena;
 
 	/* Scratch that keeps its storage. */
 	struct dia_buf sql, maps, rows, events, json;

@@ -22,15 +22,32 @@ struct apply_known {
 	const char *row_json;   /* NULL: no such row */
 };
 
+/* How a row here came by a unique value, against a change from elsewhere that wants it.
+ */
+enum apply_claim {
+	APPLY_CLAIM_UNKNOWN = 0, /* by nothing concurrent, or it cannot be told */
+	APPLY_CLAIM_OLDER,       /* by a concurrent local change, which is the older */
+	APPLY_CLAIM_NEWER,       /* … the later of the two */
+};
+
+/* The row here that holds a unique value. Memory of the work's arena. */
+struct apply_holder {
+	bool found;
+	const char *json;
+	struct dia_slice image; /* names its primary key; data NULL: it cannot be told */
+	enum apply_claim claim;
+	struct dia_txn_head head; /* of its change, unless the claim is unknown */
+	enum dia_change_kind kind;
+};
+
 struct apply_item {
 	const struct apply_row *row;
 	const struct dia_txn_head *head;
 	struct dia_apply_change *change;
 	struct dia_apply_change *moved; /* the INSERT of a primary-key update, or NULL */
 	struct apply_put put;
-	const char
-		*holder_json; /* row here that holds the unique value it wants, or NULL */
-	bool nothing;         /* not to be written: loses, or is gone already */
+	const char *holder_json; /* row that holds the unique value it wants */
+	bool nothing;            /* not to be written: loses, or is gone already */
 };
 
 /* A DDL statement that found its work done, to be recorded with the batch. */
@@ -74,11 +91,17 @@ DIA_MUST_CHECK enum dia_rc apply_probe_one(struct apply_db *db,
 /* All columns of a row just read, as JSON in work->arena; NULL when out of memory. */
 const char *apply_probe_row_json(struct apply_work *work, MYSQL_RES *res, MYSQL_ROW row);
 
-/* clash.c: look up the row that holds what item's row would take in the unique key named
- * in the server's error text. Best effort: item->holder_json stays NULL when it cannot be
- * told. */
+/* clash.c: look up and lock the row that holds what item's row would take in the unique
+ * key named in the server's error text, and weigh its claim. Of what cannot be told,
+ * ret says so. */
 DIA_MUST_CHECK enum dia_rc apply_find_holder(struct apply_work *work,
-	struct apply_item *item, const char *error, struct dia_err *reterr);
+	struct apply_item *item, const char *error, struct apply_holder *ret,
+	struct dia_err *reterr);
+/* Whether rows of other tables would go or change with this one (ON DELETE CASCADE, SET
+ * NULL). */
+DIA_MUST_CHECK enum dia_rc apply_has_children(struct apply_work *work,
+	struct apply_source *source, struct dia_slice image, bool *ret,
+	struct dia_err *reterr);
 
 /* careful.c: items [from, to), which together were refused. */
 DIA_MUST_CHECK enum dia_rc apply_careful(struct apply_work *work, size_t from, size_t to,
@@ -93,6 +116,10 @@ DIA_MUST_CHECK enum dia_rc apply_record_conflict(struct apply_work *work,
 /* A change that is not written: type says why, reason in the server's words. */
 DIA_MUST_CHECK enum dia_rc apply_record_parked(struct apply_work *work,
 	const struct apply_item *item, enum dia_apply_conflict type, const char *reason,
+	struct dia_err *reterr);
+/* Of two rows that want one unique value, item's and the holder's, the loser. */
+DIA_MUST_CHECK enum dia_rc apply_record_clash(struct apply_work *work,
+	const struct apply_item *item, const struct apply_holder *holder,
 	struct dia_err *reterr);
 DIA_MUST_CHECK enum dia_rc apply_record_skipped(
 	struct apply_work *work, struct dia_err *reterr);

@@ -477,6 +477,18 @@ static bool still_true(struct dia_applier *a)
 
 	if (dia_engine_generation(a->c.engine) == a->generation)
 		return true;
+	/* Who of two holders of a unique value is the later one hangs on the very change
+	 * that lost to ours, so that one must still be its row's last. */
+	for (size_t i = 0; i < a->batch.watch_count; i++) {
+		const struct dia_apply_watch *w = &a->batch.watches[i];
+
+		dia_engine_decide(a->c.engine, w->head, &w->change, &now);
+		if (now.verdict != w->decision.verdict ||
+			now.conflict != w->decision.conflict ||
+			(now.conflict && now.verdict != DIA_KEEP_LOCAL &&
+				now.rival->seq != w->rival_seq))
+			return false;
+	}
 	for (size_t i = 0; i < a->batch.txn_count; i++) {
 		for (size_t j = 0; j < a->txns[i].change_count; j++) {
 			struct dia_apply_change *c = &a->txns[i].changes[j];
@@ -674,6 +686,7 @@ static enum dia_rc step_database(struct dia_applier *a, uint64_t wall_ms)
 		next = DIA_APPLIER_WRITE;
 		break;
 	case DIA_APPLIER_WRITE:
+		a->batch.watch_count = 0;
 		rc = ops->write(a->c.db, &a->batch, &err);
 		next = dia_engine_broken(a->c.engine, DIA_BREAK_NO_SECOND_CHECK)
 			       ? DIA_APPLIER_COMMIT

@@ -42,11 +42,24 @@ struct dia_apply_txn {
 	size_t change_count;
 };
 
+/* A row outside the batch whose fate the writer has decided by what the engine says of
+ * it, holding its lock: the holder of a unique value that the batch wants. Before the
+ * commit the engine is asked again, as for the batch's own rows. */
+struct dia_apply_watch {
+	const struct dia_txn_head *head; /* of the batch's transaction that met it */
+	struct dia_change change;
+	struct dia_decision decision; /* what the writer saw; its rival is not used */
+	uint64_t rival_seq;
+};
+
 struct dia_apply_batch {
 	struct dia_apply_txn *txns;
 	size_t txn_count;
 	size_t bytes;
 	bool ddl; /* exactly one transaction, a DDL one */
+	/* Of the database side, added by write; none when write is called. */
+	struct dia_apply_watch *watches;
+	size_t watch_count;
 };
 
 /* What a database must offer. All return DIA_OK; DIA_E_AGAIN would block (simulation

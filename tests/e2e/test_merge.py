@@ -1,6 +1,7 @@
 """Both datacenters change one row while the link is cut: the later change stands in both,
 the loser is in the conflict record of both, and what was not concurrent is no conflict.
 """
+import json
 import time
 
 import pymysql
@@ -230,25 +231,164 @@ def test_same_record_in_both(pair, t, later):
         assert told.returncode == 0 and "lost-rec" in told.stdout, told
 
 
-def test_unique_clash_is_recorded_and_stops_nothing(pair, db, later):
+# ---- secondary unique keys -------------------------------------------------------------
+
+@pytest.fixture
+def mails(pair, db):
+    """Rows 1 and 2, known to both; `mail` is unique."""
     t = "`%s`.mails" % db
-    pair.east.sql("CREATE TABLE %s (id INT PRIMARY KEY, mail VARCHAR(60) UNIQUE, n INT)" % t,
-                  "INSERT INTO %s VALUES (1, 'a@x', 0)" % t)
+    pair.east.sql("CREATE TABLE %s (id INT PRIMARY KEY, mail VARCHAR(60) UNIQUE, v VARCHAR(60))" % t,
+                  "INSERT INTO %s VALUES (1, 'one@x', 'base'), (2, 'two@x', 'base')" % t)
     pair.settle()
-    apart(pair, (pair.other(later), ["INSERT INTO %s VALUES (10, 'same@x', 10)" % t,
-                                     "INSERT INTO %s VALUES (11, 'after1@x', 0)" % t]),
-          (later, ["INSERT INTO %s VALUES (20, 'same@x', 20)" % t,
-                   "INSERT INTO %s VALUES (21, 'after2@x', 0)" % t]))
+    return t
+
+
+def insert_same(t, key, v):
+    return ["INSERT INTO %s VALUES (%d, 'same@x', '%s')" % (t, key, v)]
+
+
+def update_same(t, key, v):
+    return ["UPDATE %s SET mail='same@x', v='%s' WHERE id=%d" % (t, v, key)]
+
+
+def mail_rows(pair, t):
+    found = [dc.db.sql("SELECT id, mail, v FROM %s ORDER BY id" % t) for dc in pair.dcs]
+    assert found[0] == found[1], "east %r, west %r" % tuple(found)
+    return {r["id"]: (r["mail"], r["v"]) for r in found[0]}
+
+
+def expect_clash(pair, t, winner, loser_id, lost, kept):
+    """One record in each DC: the same winner, the loser's key, and both images."""
     for dc in pair.dcs:
-        have = {r["mail"] for r in dc.db.sql("SELECT mail FROM %s" % t)}
-        assert have == {"a@x", "same@x", "after1@x", "after2@x"}, dc
-    expect_conflict(pair, t, "same@x")
-    # Replication of this very table goes on, from both.
-    for dc, key in ((pair.east, 31), (pair.west, 32)):
-        dc.sql("INSERT INTO %s VALUES (%d, 'later%d@x', 0)" % (t, key, key))
+        found = pair.conflicts(dc, t.replace("`", ""))
+        assert [c["type"] for c in found] == ["unique_clash"], "%s: %r" % (dc, found)
+        c = found[0]
+        mine = dc is winner
+        assert c["verdict"] == ("local_wins" if mine else "remote_wins"), (dc, c)
+        assert json.loads(c["row_key"]) == {"id": loser_id}, (dc, c)
+        images = [json.loads(c["local_image"])["v"], json.loads(c["remote_image"])["v"]]
+        assert images == ([kept, lost] if mine else [lost, kept]), (dc, c)
+        assert c["reason"].startswith(winner.name + "'s"), (dc, c)
+        stamps = [c["local_stamp"], c["remote_stamp"]]
+        assert (stamps[0] > stamps[1]) == mine, (dc, c)
+
+
+def expect_table_goes_on(pair, t):
+    for dc, key in ((pair.east, 901), (pair.west, 902)):
+        dc.sql("INSERT INTO %s VALUES (%d, 'later%d@x', 'later')" % (t, key, key))
     pair.settle()
+    assert {901, 902} <= set(mail_rows(pair, t))
+
+
+@pytest.mark.parametrize("late", ["insert", "update"])
+@pytest.mark.parametrize("early", ["insert", "update"])
+def test_unique_value_goes_to_the_later(pair, mails, later, early, late):
+    """Whoever took it later has it in both; the other row leaves both, with its image."""
+    t, earlier = mails, pair.other(later)
+    loser, kept = 10 if early == "insert" else 1, 20 if late == "insert" else 2
+    make = {"insert": insert_same, "update": update_same}
+    apart(pair, (earlier, make[early](t, loser, "lost")
+                 + ["INSERT INTO %s VALUES (11, 'after1@x', 'base')" % t]),
+          (later, make[late](t, kept, "kept")
+           + ["INSERT INTO %s VALUES (21, 'after2@x', 'base')" % t]))
+    want = {1: ("one@x", "base"), 2: ("two@x", "base"), 11: ("after1@x", "base"),
+            21: ("after2@x", "base")}
+    want.pop(loser, None)
+    want[kept] = ("same@x", "kept")
+    assert mail_rows(pair, t) == want
+    expect_clash(pair, t, later, loser, "lost", "kept")
+    expect_table_goes_on(pair, t)
+
+
+def test_unique_value_of_a_row_written_several_times(pair, mails, later):
+    """A row's claim is as old as its last change; each change that lost has a record."""
+    t = mails
+    apart(pair, (pair.other(later), insert_same(t, 10, "lost1")
+                 + ["UPDATE %s SET v='lost2' WHERE id=10" % t]),
+          (later, insert_same(t, 20, "kept1") + ["UPDATE %s SET v='kept2' WHERE id=20" % t]))
+    assert mail_rows(pair, t) == {1: ("one@x", "base"), 2: ("two@x", "base"),
+                                  20: ("same@x", "kept2")}
+    expect_conflict(pair, t, "lost2", "kept")
+    expect_table_goes_on(pair, t)
+
+
+def test_unique_value_of_a_moved_row(pair, mails, later):
+    """A primary key update that takes the value and loses: neither its old nor its new row."""
+    t = mails
+    apart(pair, (pair.other(later),
+                 ["UPDATE %s SET id=10, mail='same@x', v='lost' WHERE id=1" % t]),
+          (later, insert_same(t, 20, "kept")))
+    assert mail_rows(pair, t) == {2: ("two@x", "base"), 20: ("same@x", "kept")}
+    expect_clash(pair, t, later, 10, "lost", "kept")
+
+
+def test_unique_values_of_two_keys_at_once(pair, db, later):
+    """One row that wants the values of two others; several keys, one of two columns, and
+    NULLs, of which any number may stand."""
+    t = "`%s`.u" % db
+    pair.east.sql("CREATE TABLE %s (k VARCHAR(20), n INT, a INT UNIQUE, b INT, c VARCHAR(9), v "
+                  "VARCHAR(20), PRIMARY KEY (k, n), UNIQUE bc (b, c))" % t)
+    pair.settle()
+    apart(pair, (pair.other(later), [
+        "INSERT INTO %s VALUES ('Ä', 1, 5, 1, 'x', 'lost a'), ('b', 2, 6, 7, 'y', 'lost bc'),"
+        " ('c', 3, NULL, 9, NULL, 'null')" % t]),
+          (later, ["INSERT INTO %s VALUES ('d', 4, 5, 7, 'Y', 'kept'),"
+                   " ('e', 5, NULL, 9, NULL, 'null')" % t]))
     for dc in pair.dcs:
-        assert dc.db.one("SELECT COUNT(*) FROM %s WHERE id > 30" % t) == 2
+        assert [r["v"] for r in dc.db.sql("SELECT v FROM %s ORDER BY k" % t)] == [
+            "null", "kept", "null"], dc
+        found = pair.conflicts(dc, t.replace("`", ""))
+        assert sorted(json.loads(c["row_key"])["k"] for c in found) == ["b", "Ä"], found
+
+
+def test_unique_clash_of_types_of_key(pair, db, later):
+    """The holder is found in the window whatever its primary key is made of."""
+    kinds = {"ints": ("BIGINT UNSIGNED", "18446744073709551614", "18446744073709551615"),
+             "chars": ("CHAR(9) CHARACTER SET latin1", "'\u00e4 1'", "'b'"),
+             "bins": ("BINARY(4)", "x'00ff0000'", "x'01000000'"),
+             "dates": ("DATE", "'2024-02-29'", "'1000-01-01'"),
+             "times": ("DATETIME(3)", "'2024-02-29 23:59:59.123'", "'2025-01-01'"),
+             "stamps": ("TIMESTAMP(6)", "'2024-02-29 12:00:01.000009'", "'2025-01-01'"),
+             "enums": ("ENUM('a','\u00e9')", "'\u00e9'", "'a'")}
+    for name, (kind, _, _) in kinds.items():
+        pair.east.sql("CREATE TABLE `%s`.%s (k %s NOT NULL PRIMARY KEY, u INT UNIQUE, v VARCHAR(9))"
+                      % (db, name, kind))
+    pair.settle()
+    apart(pair, (pair.other(later), ["INSERT INTO `%s`.%s VALUES (%s, 1, 'lost')" % (db, n, k[1])
+                                     for n, k in kinds.items()]),
+          (later, ["INSERT INTO `%s`.%s VALUES (%s, 1, 'kept')" % (db, n, k[2])
+                   for n, k in kinds.items()]))
+    for name in kinds:
+        have = [[r["v"] for r in dc.db.sql("SELECT v FROM `%s`.%s" % (db, name))]
+                for dc in pair.dcs]
+        assert have == [["kept"], ["kept"]], name
+
+
+def test_row_with_children_is_not_taken_out(pair, mails, db, later):
+    """Rows of other tables would go with it unrecorded: the arriving row is parked."""
+    t, c, earlier = mails, "`%s`.child" % db, pair.other(later)
+    pair.east.sql("CREATE TABLE %s (id INT PRIMARY KEY, m INT, FOREIGN KEY (m) REFERENCES %s (id)"
+                  " ON DELETE CASCADE)" % (c, t), "INSERT INTO %s VALUES (1, 1)" % c)
+    pair.settle()
+    apart(pair, (earlier, update_same(t, 1, "older")), (later, insert_same(t, 20, "newer")))
+    assert [dc.db.one("SELECT COUNT(*) FROM %s" % c) for dc in pair.dcs] == [1, 1]
+    assert earlier.db.one("SELECT v FROM %s WHERE mail='same@x'" % t) == "older"
+    assert later.db.one("SELECT v FROM %s WHERE mail='same@x'" % t) == "newer"
+    for dc in pair.dcs:
+        found = pair.conflicts(dc, t.replace("`", ""))
+        assert [(r["type"], r["verdict"]) for r in found] == [("unique_clash", "parked")], found
+        assert "newer" in str(found) and "older" in str(found)
+
+
+def test_unique_value_known_there_is_no_rivalry(pair, mails):
+    """Given up and taken again one after the other, in both directions: no conflict."""
+    t = mails
+    for i, dc in enumerate((pair.east, pair.west) * 2):
+        dc.sql("UPDATE %s SET mail=NULL WHERE mail='hot@x'" % t,
+               "INSERT INTO %s VALUES (%d, 'hot@x', '%d')" % (t, 50 + i, i))
+        pair.settle()
+    assert mail_rows(pair, t)[53] == ("hot@x", "3")
+    assert [pair.conflicts(dc, t.replace("`", "")) for dc in pair.dcs] == [[], []]
 
 
 @pytest.mark.parametrize("deleter", ["east", "west"])

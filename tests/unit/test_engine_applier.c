@@ -31,6 +31,11 @@ struct fake {
 	uint64_t first_rival;
 	bool commit_happens; /* although it reports an error */
 	int locked;
+	/* A row outside the batch that write meets, and what the engine says of it then.
+	 */
+	const char *meets;
+	const struct dia_engine *engine;
+	struct dia_apply_watch watch;
 };
 
 struct rig {
@@ -100,6 +105,20 @@ static enum dia_rc op_write(
 	f->written_txns = batch->txn_count;
 	f->first = batch->txns[0].changes[0].decision;
 	f->first_rival = f->first.rival == NULL ? 0 : f->first.rival->seq;
+	assert_int_equal(batch->watch_count, 0);
+	if (f->meets != NULL) {
+		struct dia_slice key = dia_slice_str(f->meets);
+		struct dia_apply_watch *w = &f->watch;
+
+		*w = (struct dia_apply_watch){.head = &batch->txns[0].txn->head,
+			.change = {.kind = DIA_CHANGE_UPDATE,
+				.key = key,
+				.key_hash = dia_hash64(key, 0)}};
+		dia_engine_decide(f->engine, w->head, &w->change, &w->decision);
+		w->rival_seq = w->decision.conflict ? w->decision.rival->seq : 0;
+		batch->watches = w;
+		batch->watch_count = 1;
+	}
 	return call(f, WRITE, reterr);
 }
 
@@ -539,6 +558,79 @@ static void test_new_change_of_another_key_does_not(void **state)
 	stop(&r);
 }
 
+static void start_meeting(struct rig *r, const char *key)
+{
+	start(r, 0);
+	r->db.meets = key;
+	r->db.engine = r->engine;
+}
+
+/* The holder of a unique value was committed before write locked it, and captured since.
+ */
+static void test_row_met_turns_out_to_be_a_rival(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	start_meeting(&r, "holder");
+	r.now_ms += 100;
+	push(&r, 1, "a");
+	step_to(&r, DIA_APPLIER_RECHECK);
+	assert_false(r.db.watch.decision.conflict);
+	r.now_ms -= 100;
+	local(&r, 1, "holder");
+	r.now_ms += 100;
+	assert_int_equal(settle(&r), DIA_E_AGAIN);
+	assert_string_equal(r.db.calls, "qbwqrbwqc");
+	assert_true(r.db.watch.decision.conflict);
+	assert_int_equal(r.db.watch.decision.verdict, DIA_UPSERT);
+	assert_int_equal(r.db.watch.rival_seq, 1);
+	stop(&r);
+}
+
+/* It was the older one, and has been changed again: later than ours, or not. */
+static void test_row_met_has_changed_again(void **state)
+{
+	(void)state;
+	for (int later = 0; later < 2; later++) {
+		struct rig r;
+
+		start_meeting(&r, "holder");
+		local(&r, 1, "holder");
+		r.now_ms += 100;
+		push(&r, 1, "a");
+		step_to(&r, DIA_APPLIER_RECHECK);
+		assert_int_equal(r.db.watch.decision.verdict, DIA_UPSERT);
+		r.now_ms = later ? r.now_ms + 100 : r.now_ms - 50;
+		local(&r, 2, "holder");
+		r.now_ms += 100;
+		assert_int_equal(settle(&r), DIA_E_AGAIN);
+		assert_string_equal(r.db.calls, "qbwqrbwqc");
+		assert_int_equal(
+			r.db.watch.decision.verdict, later ? DIA_KEEP_LOCAL : DIA_UPSERT);
+		stop(&r);
+	}
+}
+
+/* Ours has lost already; that the row here is changed again is no news. */
+static void test_row_met_wins_again(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	start_meeting(&r, "holder");
+	push(&r, 1, "a");
+	r.now_ms += 100;
+	local(&r, 1, "holder");
+	step_to(&r, DIA_APPLIER_RECHECK);
+	assert_int_equal(r.db.watch.decision.verdict, DIA_KEEP_LOCAL);
+	local(&r, 2, "holder");
+	local(&r, 3, "another");
+	assert_int_equal(settle(&r), DIA_E_AGAIN);
+	assert_string_equal(r.db.calls, "qbwqc");
+	stop(&r);
+}
+
 static void test_rival_from_before_is_overwritten(void **state)
 {
 	struct rig r;
@@ -903,6 +995,9 @@ int main(void)
 		cmocka_unit_test(test_catches_up_before_registering),
 		cmocka_unit_test(test_new_rival_rolls_back),
 		cmocka_unit_test(test_new_change_of_another_key_does_not),
+		cmocka_unit_test(test_row_met_turns_out_to_be_a_rival),
+		cmocka_unit_test(test_row_met_has_changed_again),
+		cmocka_unit_test(test_row_met_wins_again),
 		cmocka_unit_test(test_rival_from_before_is_overwritten),
 		cmocka_unit_test(test_lost_tail_stops),
 		cmocka_unit_test(test_transient_error_at_each_call),
