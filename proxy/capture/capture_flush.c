@@ -297,9 +297,14 @@ static void prune(struct dia_capture *c, uint64_t now)
 		dia_log(DIA_LOG_WARN, "capture", "prune_failed", "error=%s",
 			dia_log_quote(quoted, sizeof(quoted), err.text));
 	if (dia_journal_point_oldest(c->journal, &point) == DIA_OK) {
+		bool moved = c->status.rebuild_seq != point.seq;
+
 		(void)pthread_mutex_lock(&c->status_lock);
 		c->status.rebuild_seq = point.seq;
 		(void)pthread_mutex_unlock(&c->status_lock);
+		/* The file needed is another one, in a database that is idle as well. */
+		if (moved)
+			dia_capture_note_progress(c);
 	}
 }
 

@@ -13,6 +13,7 @@
 
 #include <pthread.h>
 #include <sys/types.h>
+#include <time.h>
 
 enum { DIA_SEGMENT_ENTRIES = 65536 };
 
@@ -34,6 +35,7 @@ struct dia_points {
 	uint64_t size; /* of the file */
 	struct dia_point_ref *refs;
 	size_t count, cap;
+	time_t rewritten_s; /* monotonic */
 };
 
 struct dia_journal {

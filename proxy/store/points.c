@@ -7,7 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
+
+enum { REWRITE_POINTS = 16, REWRITE_S = 10 };
 
 static enum dia_rc refs_add(struct dia_points *p, struct dia_point_ref ref)
 {
@@ -175,12 +178,19 @@ enum dia_rc dia_points_prune(struct dia_points *p, int dir_fd, uint64_t seq,
 {
 	size_t n = count_upto(p, seq);
 	enum dia_rc rc = DIA_OK;
+	struct timespec now = {0};
 
 	if (n == 0)
 		return DIA_E_NOT_FOUND;
-	/* Rewriting costs a sync: only when it gives back at least half of the file. */
-	if (n - 1 >= 16 && n - 1 >= p->count / 2)
+	/* Rewriting costs a sync: when it gives back at least half of the file; and after
+	 * a while in any case, or a DC that writes seldom would need the binlog of weeks
+	 * at its next start. */
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	if ((n - 1 >= REWRITE_POINTS && n - 1 >= p->count / 2) ||
+		(n > 1 && now.tv_sec - p->rewritten_s >= REWRITE_S)) {
 		rc = rewrite(p, dir_fd, n - 1, reterr);
+		p->rewritten_s = now.tv_sec;
+	}
 	*ret_seq = p->refs[0].seq;
 	return rc;
 }
