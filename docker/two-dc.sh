@@ -243,7 +243,7 @@ performance_schema      = OFF
 innodb_use_native_aio   = 0
 CNF
 	TMPDIR=$d/tmp mariadb-install-db --no-defaults --user="$user" --datadir="$d/data" --skip-test-db \
-		--auth-root-authentication-method=normal --skip-name-resolve \
+		--auth-root-authentication-method=normal --skip-name-resolve --force \
 		>"$d/install.log" 2>&1 || { cat "$d/install.log" >&2; fail "no data directory for $dc"; }
 	setsid mariadbd --defaults-file="$d/my.cnf" >>"$d/mariadb.log" 2>&1 </dev/null &
 	pid[mariadb-$dc]=$!

@@ -57,8 +57,11 @@ def looks_like_path(word, is_link):
 
 
 def main():
-    names = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, text=True,
-                           stdout=subprocess.PIPE).stdout.split("\n")
+    if (ROOT / ".git").exists():
+        names = subprocess.run(["git", "-c", "safe.directory=%s" % ROOT, "ls-files"], cwd=ROOT,
+                               check=True, text=True, stdout=subprocess.PIPE).stdout.split("\n")
+    else:
+        names = [str(p.relative_to(ROOT)) for p in ROOT.rglob("*") if p.is_file()]
     bad = 0
     documents = [n for n in names if n.endswith(".md")]
     for name in documents:

@@ -228,7 +228,8 @@ def _template():
         done = subprocess.run(
             ["mariadb-install-db", "--no-defaults", "--user=" + _server_user(),
              "--datadir=%s" % work, "--auth-root-authentication-method=normal",
-             "--skip-test-db", "--skip-name-resolve"],
+             # force: a bare container cannot look up its own host name, and need not.
+             "--skip-test-db", "--skip-name-resolve", "--force"],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             text=True, env=dict(os.environ, TMPDIR=str(tmp)))
         if done.returncode != 0:

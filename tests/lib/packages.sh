@@ -6,7 +6,7 @@
 # dia_packages_ensure  installs those of its arguments that are missing; quiet if none is
 dia_packages_build="cmake ninja-build pkg-config gcc libc6-dev re2c protobuf-c-compiler
 	libmariadb-dev libuv1-dev libssl-dev libzstd-dev libcyaml-dev
-	libyaml-dev libprotobuf-c-dev libmicrohttpd-dev libjansson-dev zlib1g-dev libcmocka-dev"
+	libyaml-dev uthash-dev libprotobuf-c-dev libmicrohttpd-dev libjansson-dev zlib1g-dev libcmocka-dev"
 dia_packages_run="mariadb-server mariadb-client python3"
 dia_packages_test="git ca-certificates clang clang-format libclang-rt-14-dev ccache codespell
 	python3-pytest python3-pymysql sysbench haproxy curl procps"
