@@ -6,6 +6,9 @@
  * false) of the origin's reserved domain; the mark follows as an ordinary transaction.
  * After a crash between both, @@gtid_binlog_pos of that domain says that the statement is
  * done.
+ *
+ * A statement whose client has gone is still carried out. So its session holds a lock of
+ * the server's, and whoever tries again waits for that session's end before it asks.
  */
 #include "proxy/apply/write.h"
 #include "proxy/core/fault.h"
@@ -23,6 +26,7 @@ enum {
 	FLAG_RELAXED_UNIQUE = 1 << 27,
 	FLAG_IF_EXISTS = 1 << 28,
 	STATEMENT_SHOWN = 200,
+	TURN_WAIT_S = 1,
 };
 
 /* GTIDs that one statement may take (an ALTER in two phases, a DROP that is logged in
@@ -135,6 +139,21 @@ static void add_settings(
 		dia_buf_printf(sql, ", sql_mode=%" PRIu64, q->sql_mode);
 }
 
+static enum dia_rc take_turn(struct apply_db *db, MYSQL *session, struct dia_err *reterr)
+{
+	uint64_t ours = 0;
+	enum dia_rc rc = dia_mariadb_query_one_u64(session, &ours, reterr,
+		"SELECT COALESCE(GET_LOCK('diarchy.ddl.%u', %d), 0)", db->c.origin.id,
+		TURN_WAIT_S);
+
+	if (rc == DIA_OK && ours != 1)
+		rc = dia_err_set(reterr, DIA_E_DB_RETRY, 0,
+			"a statement of %s that was begun on an earlier connection is "
+			"still running",
+			db->c.origin_name);
+	return rc;
+}
+
 /* A connection as the statement's own session was. */
 static enum dia_rc open_session(struct apply_db *db, uint64_t seq,
 	const struct dia_event *ev, const struct dia_query_event *q, MYSQL **ret,
@@ -145,7 +164,9 @@ static enum dia_rc open_session(struct apply_db *db, uint64_t seq,
 
 	if (rc != DIA_OK)
 		return rc;
-	rc = apply_db_session(*ret, db->c.origin, reterr);
+	rc = take_turn(db, *ret, reterr);
+	if (rc == DIA_OK)
+		rc = apply_db_session(*ret, db->c.origin, reterr);
 	if (rc == DIA_OK && q->db.len > 0) {
 		struct dia_err err;
 
@@ -179,19 +200,21 @@ static enum dia_rc execute(struct apply_db *db, const struct dia_txn_head *head,
 {
 	struct dia_err err = {.rc = DIA_OK};
 	MYSQL *session = NULL;
-	enum dia_rc rc = open_session(db, head->seq, ev, q, &session, reterr);
+	bool done = false;
+	enum dia_rc rc = open_session(db, head->seq, ev, q, &session, &err);
 
 	if (rc == DIA_OK)
+		rc = read_done(db, head->seq, &done, &err);
+	DIA_FAULT("ddl_before");
+	if (rc == DIA_OK && !done)
 		rc = apply_sql_class(dia_mariadb_exec_slice(session, q->sql, &err), &err);
-	else if (reterr != NULL)
-		err = *reterr;
 	if (session != NULL)
 		mysql_close(session);
 	/* Tables are not what they were, whatever the outcome. */
 	atomic_fetch_add(db->c.schema_generation, 1);
 	if (rc == DIA_OK) {
-		dia_log(DIA_LOG_INFO, "apply", "ddl", "dc=%s seq=%" PRIu64,
-			db->c.origin_name, head->seq);
+		dia_log(DIA_LOG_INFO, "apply", done ? "ddl_found_done" : "ddl",
+			"dc=%s seq=%" PRIu64, db->c.origin_name, head->seq);
 		return DIA_OK;
 	}
 	if (rc == DIA_E_DB && already_so(err.number)) {
@@ -224,7 +247,6 @@ enum dia_rc apply_ddl(void *ctx, struct dia_apply_batch *batch, struct dia_err *
 	struct apply_parsed *p = batch->txns[0].parsed;
 	struct apply_skipped skipped = {.reason = ""};
 	struct dia_query_event q;
-	bool done;
 	enum dia_rc rc;
 
 	if (db->mysql == NULL)
@@ -236,10 +258,7 @@ enum dia_rc apply_ddl(void *ctx, struct dia_apply_batch *batch, struct dia_err *
 			head->seq, db->c.origin_name);
 	db->batch_seq = head->seq;
 	db->needs_begin = true;
-	rc = read_done(db, head->seq, &done, reterr);
-	DIA_FAULT("ddl_before");
-	if (rc == DIA_OK && !done)
-		rc = execute(db, head, &p->query, &q, &skipped, reterr);
+	rc = execute(db, head, &p->query, &q, &skipped, reterr);
 	DIA_FAULT("ddl_executed");
 	/* The rows of a CREATE TABLE ... SELECT, and the mark. */
 	if (rc == DIA_OK)
