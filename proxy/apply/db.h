@@ -53,7 +53,7 @@ struct apply_db {
 
 	struct apply_source *sources; /* by digest */
 	uint64_t tick;                /* of their last use */
-	struct dia_weigher *weights; /* on a connection of its own */
+	struct dia_weigher *weights;  /* on a connection of its own */
 
 	/* Of the batch being written, with their keys. */
 	struct dia_apply_watch *watches;

@@ -1,7 +1,8 @@
 /*
  * proxy/capture/lookup.h - questions to the database that decoding raises now and then.
  *
- * Engines of tables, over a connection that is opened with the first question. One thread.
+ * Engines of tables, over a connection that is opened with the first question. One
+ * thread.
  */
 #ifndef DIA_CAPTURE_LOOKUP_H
 #define DIA_CAPTURE_LOOKUP_H
