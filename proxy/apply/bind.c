@@ -298,6 +298,8 @@ static enum dia_rc bind_rows(
 	MYSQL_ROW row;
 
 	dia_arena_reset(&s->bind_arena);
+	s->children = NULL;
+	s->child_count = 0;
 	s->fit = count == 0 ? APPLY_FIT_MISSING : APPLY_FIT_RAW;
 	s->why[0] = '\0';
 	s->has_checks = false;

@@ -56,6 +56,10 @@ struct apply_source {
 	uint8_t *checks; /* enum apply_value_check per column of the source */
 	bool has_checks;
 	bool reported; /* this fit, to the log */
+	/* Queries for rows that a delete here would take along (children.c); NULL: not
+	 * known yet. */
+	struct dia_slice *children;
+	size_t child_count;
 	struct dia_arena bind_arena;
 
 	/* Of the statement being built. */

@@ -3,8 +3,9 @@
  *
  * The whole batch goes as one BINLOG statement (fast). When the server refuses a row of
  * it, the transaction starts again and the refused rows are found by halving (careful);
- * each is then written as what it finds (insert where missing, update where present), or
- * parked in diarchy.conflicts when a unique key, a foreign key or the columns refuse it.
+ * each is then written as what it finds (insert where missing, update where present). One
+ * whose unique value is taken is weighed against the row that holds it (clash); one that
+ * a foreign key or the columns refuse is parked in diarchy.conflicts.
  */
 #ifndef DIA_APPLY_WRITE_H
 #define DIA_APPLY_WRITE_H
@@ -97,8 +98,8 @@ const char *apply_probe_row_json(struct apply_work *work, MYSQL_RES *res, MYSQL_
 DIA_MUST_CHECK enum dia_rc apply_find_holder(struct apply_work *work,
 	struct apply_item *item, const char *error, struct apply_holder *ret,
 	struct dia_err *reterr);
-/* Whether rows of other tables would go or change with this one (ON DELETE CASCADE, SET
- * NULL). */
+/* children.c: whether rows of other tables would go or change with this one (ON DELETE
+ * CASCADE, SET NULL). */
 DIA_MUST_CHECK enum dia_rc apply_has_children(struct apply_work *work,
 	struct apply_source *source, struct dia_slice image, bool *ret,
 	struct dia_err *reterr);

@@ -2,6 +2,7 @@
 the loser is in the conflict record of both, and what was not concurrent is no conflict.
 """
 import json
+import threading
 import time
 
 import pymysql
@@ -389,6 +390,49 @@ def test_unique_value_known_there_is_no_rivalry(pair, mails):
         pair.settle()
     assert mail_rows(pair, t)[53] == ("hot@x", "3")
     assert [pair.conflicts(dc, t.replace("`", "")) for dc in pair.dcs] == [[], []]
+
+
+def test_unique_values_raced_for(pair, db):
+    """Both write the same values at the same moment, the link up: two rows a value at most,
+    seen by the appliers before and after capture has read them. Equal, nothing lost."""
+    t, values = "`%s`.race" % db, 400
+    pair.east.sql("CREATE TABLE %s (id INT PRIMARY KEY, u INT UNIQUE, v VARCHAR(9))" % t,
+                  "INSERT INTO %s VALUES %s" % (t, ",".join(
+                      "(%d, NULL, 'base')" % (base * 10000 + 1000 + i)
+                      for base in (1, 2) for i in range(values))))
+    pair.settle()
+    start, written, failed = threading.Barrier(2), {"east": set(), "west": set()}, []
+
+    def write(dc, base):
+        try:
+            with dc.connect() as c, c.cursor() as cur:
+                for i in range(values):
+                    start.wait(30)
+                    try:
+                        if (i + base) % 3 == 0:
+                            cur.execute("UPDATE %s SET u=%d, v='%s' WHERE id=%d"
+                                        % (t, i, dc.name, base * 10000 + 1000 + i))
+                        else:
+                            cur.execute("INSERT INTO %s VALUES (%d, %d, '%s')"
+                                        % (t, base * 10000 + i, i, dc.name))
+                        written[dc.name].add(i)
+                    except pymysql.err.IntegrityError as e:
+                        assert e.args[0] == 1062
+        except Exception as e:
+            failed.append(e)
+            start.abort()
+
+    threads = [threading.Thread(target=write, args=a)
+               for a in ((pair.east, 1), (pair.west, 2))]
+    for th in threads:
+        th.start()
+    for th in threads:
+        th.join()
+    assert not failed, failed
+    pair.settle()
+    found = [dc.db.sql("SELECT id, u, v FROM %s ORDER BY id" % t) for dc in pair.dcs]
+    assert found[0] == found[1], sorted(
+        map(str, set(map(str, found[0])) ^ set(map(str, found[1]))))
 
 
 @pytest.mark.parametrize("deleter", ["east", "west"])
