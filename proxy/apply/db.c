@@ -59,7 +59,7 @@ static enum dia_rc read_mark(struct apply_db *db, struct dia_err *reterr)
 		db->c.origin.id);
 
 	if (rc != DIA_OK)
-		return rc;
+		return apply_sql_class(rc, reterr); /* read-only: a failover */
 	row = mysql_fetch_row(res);
 	db->has_mark = row != NULL;
 	db->applied_seq = row == NULL || row[0] == NULL ? 0 : strtoull(row[0], NULL, 10);

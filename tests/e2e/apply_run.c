@@ -487,8 +487,17 @@ int main(int argc, char **argv)
 			.origin_name = "east",
 			.self_name = "west",
 			.schema_generation = &generation};
+		enum dia_rc rc;
 
-		if (dia_apply_db_open(&dc, &db, &done, &err) != DIA_OK)
+		/* As `run` does: what may pass is waited for. */
+		while ((rc = dia_apply_db_open(&dc, &db, &done, &err)) ==
+			DIA_E_DB_RETRY) {
+			printf("RETRY %s %d %s\n", dia_rc_label(rc), err.number,
+				err.text);
+			(void)fflush(stdout);
+			(void)usleep(100000);
+		}
+		if (rc != DIA_OK)
 			die(err.text);
 		printf("APPLIED %" PRIu64 "\n", done);
 		apply_all(&o, &s, db, done);
