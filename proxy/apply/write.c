@@ -375,11 +375,11 @@ enum dia_rc apply_write_with(struct apply_db *db, struct dia_apply_batch *batch,
 		rc = dia_err_set(&err, rc, err.number,
 			"the transactions of %s are numbered anew, which "
 			"gtid_strict_mode refuses "
-			"(seq_no %" PRIu64
-			" in domain %u); purge the old binlogs and run FLUSH "
-			"BINARY LOGS DELETE_DOMAIN_ID=(%u), or set gtid_strict_mode=OFF",
+			"(seq_no %" PRIu64 " in domain %u); SET GLOBAL "
+					   "gtid_strict_mode=OFF and start diarchy "
+			"again",
 			db->c.origin_name, apply_gtid_seq(db->batch_seq, true),
-			dia_reserved_id(db->c.origin), dia_reserved_id(db->c.origin));
+			dia_reserved_id(db->c.origin));
 	if (rc != DIA_OK && reterr != NULL)
 		*reterr = err;
 	DIA_FAULT("apply_written");
