@@ -49,7 +49,8 @@ const char *dia_apply_conflict_text(enum dia_apply_conflict type);
 
 struct dia_apply_counters {
 	uint64_t conflicts[DIA_APPLY_CONFLICT_TYPES];
-	uint64_t parked;  /* changes not written, to be found in diarchy.conflicts */
+	/* Rows not written or taken out, to be found in diarchy.conflicts. */
+	uint64_t parked;
 	uint64_t repairs; /* rows missing or extra without a rival, set right */
 	uint64_t careful; /* batches that went row by row */
 	uint64_t statements, statement_bytes; /* BINLOG */

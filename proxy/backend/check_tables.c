@@ -204,8 +204,8 @@ static enum dia_rc check_notes(struct dia_check *c)
 			"WHERE NON_UNIQUE=0 AND INDEX_NAME<>'PRIMARY'",
 			"tables with unique keys beside the primary key: when two "
 			"datacenters give one "
-			"value to different rows, the later row stays in "
-			"diarchy.conflicts");
+			"value to different rows, the later row has it and the "
+			"other one goes to diarchy.conflicts");
 	return rc;
 }
 

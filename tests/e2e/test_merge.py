@@ -350,6 +350,12 @@ def test_unique_clash_of_types_of_key(pair, db, later):
              "dates": ("DATE", "'2024-02-29'", "'1000-01-01'"),
              "times": ("DATETIME(3)", "'2024-02-29 23:59:59.123'", "'2025-01-01'"),
              "stamps": ("TIMESTAMP(6)", "'2024-02-29 12:00:01.000009'", "'2025-01-01'"),
+             "uuids": ("UUID", "'123e4567-e89b-12d3-a456-426655440000'",
+                       "'123e4567-e89b-12d3-a456-426655440001'"),
+             "inets": ("INET6", "'2001:db8::'", "'::1'"),
+             "years": ("YEAR", "2024", "1901"),
+             "bits": ("BIT(9)", "b'100000001'", "b'1'"),
+             "sets": ("SET('a','b','c')", "'a,c'", "''"),
              "enums": ("ENUM('a','\u00e9')", "'\u00e9'", "'a'")}
     for name, (kind, _, _) in kinds.items():
         pair.east.sql("CREATE TABLE `%s`.%s (k %s NOT NULL PRIMARY KEY, u INT UNIQUE, v VARCHAR(9))"
@@ -363,6 +369,31 @@ def test_unique_clash_of_types_of_key(pair, db, later):
         have = [[r["v"] for r in dc.db.sql("SELECT v FROM `%s`.%s" % (db, name))]
                 for dc in pair.dcs]
         assert have == [["kept"], ["kept"]], name
+
+
+def test_unique_clash_of_keys_that_cannot_be_told(pair, db, later):
+    """Parked in both, recorded, and nothing stops; an index over a prefix is told."""
+    kinds = {"dec": "k DECIMAL(9,3) NOT NULL PRIMARY KEY, u INT UNIQUE",
+             "pre": "k VARCHAR(30) NOT NULL, u INT UNIQUE, PRIMARY KEY (k(9))",
+             "part": "k CHAR(36) NOT NULL PRIMARY KEY, u VARCHAR(30), UNIQUE (u(2))"}
+    key = {"dec": ("1.5", "2.5"), "part": ("'a'", "'b'"), "pre": ("'a'", "'b'")}
+    for name, columns in kinds.items():
+        pair.east.sql("CREATE TABLE `%s`.%s (%s)" % (db, name, columns))
+    pair.settle()
+    apart(pair, (pair.other(later), ["INSERT INTO `%s`.%s VALUES (%s, 111)" % (db, n, key[n][0])
+                                     for n in kinds]),
+          (later, ["INSERT INTO `%s`.%s VALUES (%s, 112)" % (db, n, key[n][1]) if n == "part" else
+                   "INSERT INTO `%s`.%s VALUES (%s, 111)" % (db, n, key[n][1]) for n in kinds]))
+    for name in kinds:
+        for dc in pair.dcs:
+            found = pair.conflicts(dc, "%s.%s" % (db, name))
+            assert [c["type"] for c in found] == ["unique_clash"], (dc, name, found)
+            assert found[0]["local_image"] and found[0]["remote_image"], (dc, name, found)
+            told = "parked" if name != "part" else (
+                "local_wins" if dc is later else "remote_wins")
+            assert found[0]["verdict"] == told, (dc, name, found)
+            assert dc.db.one("SELECT COUNT(*) FROM `%s`.%s" % (db, name)) == 1
+    assert [dc.db.one("SELECT k FROM `%s`.part" % db) for dc in pair.dcs] == ["b", "b"]
 
 
 def test_row_with_children_is_not_taken_out(pair, mails, db, later):
