@@ -15,7 +15,7 @@
 #include <poll.h>
 #include <stdio.h>
 
-enum { FRAMES_A_ROUND = 64 };
+enum { FRAMES_A_ROUND = 64, BATCH_US = 50000 };
 
 struct sender {
 	struct dia_session s;
@@ -150,14 +150,18 @@ static enum dia_rc add_next(struct sender *x, bool *open, bool *ret_more, bool *
 static enum dia_rc send_batch(struct sender *x, struct dia_err *reterr)
 {
 	struct dia_frame_encoder *e = &x->encoder;
+	uint64_t until = dia_link_now(x->s.link) + BATCH_US;
 	bool open = false, more = true, torn = false;
 	enum dia_rc rc = DIA_OK;
 
 	x->idle = false;
 	while (rc == DIA_OK && more) {
 		rc = add_next(x, &open, &more, &torn, reterr);
+		/* The time limit is for a source that is slow (the binlog read again):
+		 * what it has given goes out, and heartbeats with it. */
 		if (open && (e->raw >= DIA_LINK_BATCH_BYTES ||
-				    e->count >= DIA_LINK_BATCH_COUNT))
+				    e->count >= DIA_LINK_BATCH_COUNT ||
+				    dia_link_now(x->s.link) > until))
 			more = false;
 	}
 	if (open && (torn || dia_frame_batch_end(e) != DIA_OK)) {
