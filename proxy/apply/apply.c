@@ -169,6 +169,13 @@ static void applier_fini(struct applier *a)
 	(void)pthread_mutex_destroy(&a->mutex);
 }
 
+static void parse_ahead(void *ctx)
+{
+	struct applier *a = ctx;
+
+	dia_applier_ahead(a->steps);
+}
+
 static enum dia_rc applier_init(struct dia_apply *apply,
 	const struct dia_config_peer *peer, struct applier *a, struct dia_err *reterr)
 {
@@ -217,6 +224,7 @@ static enum dia_rc applier_init(struct dia_apply *apply,
 	if (rc != DIA_OK)
 		return dia_err_set(
 			reterr, rc, 0, "applier of %s: %s", a->name, dia_rc_text(rc));
+	apply_db_set_ahead(a->db, parse_ahead, a);
 	return DIA_OK;
 }
 

@@ -144,6 +144,11 @@ enum dia_rc apply_db_connect(struct apply_db *db, struct dia_err *reterr)
 		rc = dia_mariadb_error(db->mysql, reterr, "multi-statements");
 	if (rc == DIA_OK)
 		rc = apply_db_session(db->mysql, db->c.origin, reterr);
+	/* The statements here are ASCII and utf8mb4, which nobody needs to look at
+	 * character by character: that alone is a tenth of what BINLOG costs. */
+	if (rc == DIA_OK)
+		rc = dia_mariadb_exec(
+			db->mysql, reterr, "SET SESSION character_set_client=binary");
 	if (rc == DIA_OK)
 		rc = dia_mariadb_query_one_u64(
 			db->mysql, &packet, reterr, "SELECT @@max_allowed_packet");
@@ -158,6 +163,7 @@ enum dia_rc apply_db_connect(struct apply_db *db, struct dia_err *reterr)
 		return dia_err_wrap(reterr, rc, "applier of %s", db->c.origin_name);
 	}
 	db->max_packet = (size_t)packet;
+	db->has_position = false;
 	/* DDL may have happened unseen. */
 	atomic_fetch_add(db->c.schema_generation, 1);
 	allow_widening(db);
@@ -182,6 +188,7 @@ static enum dia_rc op_begin(void *ctx, struct dia_err *reterr)
 		return dia_err_set(
 			reterr, DIA_E_DB_GONE, 0, "not connected to the database");
 	db->needs_begin = true;
+	db->has_position = false;
 	forget_pending(db);
 	return DIA_OK;
 }
@@ -191,9 +198,15 @@ static enum dia_rc op_position(
 {
 	struct apply_db *db = ctx;
 	char text[DIA_GTID_POS_MAX * 44];
-	enum dia_rc rc = dia_mariadb_query_one_string(
-		db->mysql, text, sizeof(text), reterr, "SELECT @@gtid_binlog_pos");
+	enum dia_rc rc;
 
+	if (db->has_position) {
+		*ret = db->position;
+		db->has_position = false;
+		return DIA_OK;
+	}
+	rc = dia_mariadb_query_one_string(
+		db->mysql, text, sizeof(text), reterr, "SELECT @@gtid_binlog_pos");
 	if (rc != DIA_OK)
 		return rc;
 	rc = dia_gtid_pos_parse(dia_slice_str(text), ret);
@@ -281,7 +294,7 @@ static enum dia_rc op_rollback(void *ctx, struct dia_err *reterr)
 {
 	struct apply_db *db = ctx;
 
-	db->needs_begin = false;
+	db->needs_begin = db->has_position = false;
 	forget_pending(db);
 	if (db->mysql == NULL)
 		return DIA_OK;
@@ -318,6 +331,12 @@ enum dia_rc apply_db_init(struct apply_db *db, const struct dia_apply_db_config 
 		return DIA_OK;
 	(void)pthread_mutex_destroy(&db->stats_mutex);
 	return DIA_E_NOMEM;
+}
+
+void apply_db_set_ahead(struct apply_db *db, void (*ahead)(void *ctx), void *ctx)
+{
+	db->ahead = ahead;
+	db->ahead_ctx = ctx;
 }
 
 void apply_db_fini(struct apply_db *db)

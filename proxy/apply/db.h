@@ -42,7 +42,13 @@ struct apply_db {
 	 * peer's hello when there is no mark yet, and written with every mark. */
 	atomic_uint_fast64_t incarnation;
 
+	/* What may be done while the server writes a batch, NULL: nothing. */
+	void (*ahead)(void *ctx);
+	void *ahead_ctx;
+
 	/* The open local transaction. */
+	struct dia_gtid_pos position; /* read behind the statement with the mark */
+	bool has_position;
 	bool needs_begin; /* its prefix has not been sent yet */
 	uint64_t batch_seq;
 	uint64_t begin_generation; /* schema_generation when its tables were matched */
@@ -84,9 +90,19 @@ DIA_MUST_CHECK enum dia_rc apply_db_session(
  */
 DIA_MUST_CHECK enum dia_rc apply_sql_run(
 	struct apply_db *db, MYSQL_RES **ret_res, struct dia_err *reterr);
+/*
+ * The same for the statement that ends a batch's rows, with the question for
+ * @@gtid_binlog_pos sent right behind it: the server answers both without waiting for us,
+ * and what may be done ahead is done meanwhile. The position is there if has_position is.
+ */
+DIA_MUST_CHECK enum dia_rc apply_sql_run_last(
+	struct apply_db *db, struct dia_err *reterr);
 /* An error's class where the applier knows better: a server that is read-only or full is
  * tried again, not given up. */
 enum dia_rc apply_sql_class(enum dia_rc rc, struct dia_err *reterr);
+/* Have ahead(ctx) called while the server writes a batch. It may parse, not more, for
+ * the connection is at work. */
+void apply_db_set_ahead(struct apply_db *db, void (*ahead)(void *ctx), void *ctx);
 /* Empty db->sql but for the prefix that opens the transaction, if it is not open yet. */
 void apply_sql_start(struct apply_db *db);
 /* Append `name` in backticks. */

@@ -39,19 +39,16 @@ void apply_sql_start(struct apply_db *db)
 			apply_gtid_seq(db->batch_seq, true));
 }
 
-enum dia_rc apply_sql_run(
-	struct apply_db *db, MYSQL_RES **ret_res, struct dia_err *reterr)
+/* The results of what was sent; `sent` is false when that failed already. */
+static enum dia_rc take_results(
+	struct apply_db *db, bool sent, MYSQL_RES **ret_res, struct dia_err *reterr)
 {
 	MYSQL_RES *res = NULL;
 	int more;
 
 	if (ret_res != NULL)
 		*ret_res = NULL;
-	if (db->sql.failed)
-		return dia_err_set(
-			reterr, DIA_E_NOMEM, 0, "out of memory for a statement");
-	if (mysql_real_query(db->mysql, (const char *)db->sql.data,
-		    (unsigned long)db->sql.len) != 0)
+	if (!sent)
 		goto failed;
 	for (;;) {
 		res = mysql_store_result(db->mysql);
@@ -77,6 +74,64 @@ failed:
 	 * open: the caller rolls back on any error it does not handle. */
 	db->needs_begin = false;
 	return apply_sql_class(dia_mariadb_error(db->mysql, reterr, "database"), reterr);
+}
+
+enum dia_rc apply_sql_run(
+	struct apply_db *db, MYSQL_RES **ret_res, struct dia_err *reterr)
+{
+	bool sent;
+
+	if (ret_res != NULL)
+		*ret_res = NULL;
+	if (db->sql.failed)
+		return dia_err_set(
+			reterr, DIA_E_NOMEM, 0, "out of memory for a statement");
+	sent = mysql_real_query(db->mysql, (const char *)db->sql.data,
+		       (unsigned long)db->sql.len) == 0;
+	return take_results(db, sent, ret_res, reterr);
+}
+
+/* The answer must be read whatever came before it; without one (the query was killed, the
+ * connection is gone) the position is asked for again, and that says what is wrong. */
+static void take_position(struct apply_db *db)
+{
+	MYSQL_RES *res;
+	MYSQL_ROW row;
+
+	if (mysql_read_query_result(db->mysql) != 0)
+		return;
+	res = mysql_store_result(db->mysql);
+	row = res == NULL ? NULL : mysql_fetch_row(res);
+	if (row != NULL && row[0] != NULL)
+		db->has_position = dia_gtid_pos_parse(dia_slice_str(row[0]),
+					   &db->position) == DIA_OK;
+	mysql_free_result(res);
+}
+
+enum dia_rc apply_sql_run_last(struct apply_db *db, struct dia_err *reterr)
+{
+	static const char ask[] = "SELECT @@gtid_binlog_pos";
+	bool sent, asked = false;
+	enum dia_rc rc;
+
+	db->has_position = false;
+	if (db->sql.failed)
+		return dia_err_set(
+			reterr, DIA_E_NOMEM, 0, "out of memory for a statement");
+	sent = mysql_send_query(db->mysql, (const char *)db->sql.data,
+		       (unsigned long)db->sql.len) == 0;
+	if (sent) {
+		asked = mysql_send_query(db->mysql, ask, sizeof(ask) - 1) == 0;
+		if (db->ahead != NULL)
+			db->ahead(db->ahead_ctx);
+		sent = mysql_read_query_result(db->mysql) == 0;
+	}
+	rc = take_results(db, sent, NULL, reterr);
+	if (asked && rc != DIA_E_DB_GONE)
+		take_position(db);
+	/* Of rows that are not there it says nothing. */
+	db->has_position &= rc == DIA_OK;
+	return rc;
 }
 
 enum dia_rc apply_sql_class(enum dia_rc rc, struct dia_err *reterr)

@@ -173,6 +173,7 @@ enum dia_rc apply_statement_mark(
 	st->last_event = db->rows.len;
 	st->flags = 0;
 	st->group_open = true;
+	st->last = true;
 	if (db->has_mark) {
 		add_header(&db->rows, DIA_EVENT_UPDATE_ROWS_V1, id, 0, 1 + 2 + 3 + 27);
 		dia_buf_add_u8(&db->rows, 4);
@@ -232,7 +233,8 @@ static enum dia_rc send_in_two(struct apply_statement *st, struct dia_err *reter
 		return rc;
 	apply_sql_start(db);
 	dia_buf_add_str(&db->sql, "BINLOG @diarchy_0, @diarchy_1");
-	return apply_sql_run(db, NULL, reterr);
+	return st->last ? apply_sql_run_last(db, reterr)
+			: apply_sql_run(db, NULL, reterr);
 }
 
 enum dia_rc apply_statement_send(
@@ -255,10 +257,11 @@ enum dia_rc apply_statement_send(
 		rc = send_in_two(st, reterr);
 	} else {
 		rc = dia_binlog_statement(&db->sql, dia_buf_slice(&db->events));
-		if (rc == DIA_OK)
-			rc = apply_sql_run(db, NULL, reterr);
-		else
+		if (rc != DIA_OK)
 			rc = build_error(st, rc, reterr);
+		else
+			rc = st->last ? apply_sql_run_last(db, reterr)
+				      : apply_sql_run(db, NULL, reterr);
 	}
 	dia_buf_reset(&db->events);
 	return rc;

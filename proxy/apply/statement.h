@@ -30,6 +30,7 @@ struct apply_statement {
 	uint16_t flags;   /* of the group */
 	bool group_open;  /* it has rows */
 	bool writer_open; /* its last Rows event may take more rows */
+	bool last;        /* it has the mark */
 	struct dia_rows_writer writer;
 	struct apply_source *source; /* of the last Rows event */
 	size_t last_event;           /* its offset in db->rows */

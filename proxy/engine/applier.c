@@ -34,7 +34,8 @@ struct dia_applier {
 
 	enum dia_applier_state state;
 	enum dia_applier_state after_rollback, after_retry;
-	/* Parsed transactions; the first batch.txn_count of them are being worked on. */
+	/* Parsed transactions, two batches at most; the first batch.txn_count of them are
+	 * being worked on. */
 	struct dia_apply_txn *txns;
 	struct dia_txn **watermarks; /* [i]: comes right behind txns[i], or NULL */
 	size_t formed, formed_bytes;
@@ -49,6 +50,7 @@ struct dia_applier {
 	uint64_t generation;      /* of the engine at CHECK */
 	struct dia_gtid_pos need; /* read by POSITION */
 	uint64_t wait_since_ms, retry_at_ms;
+	uint64_t wall_ms;  /* of the step */
 	uint32_t failures; /* in a row: errors and second checks that failed */
 	uint32_t lagged;   /* in a row: batches rolled back since capture lagged */
 	uint64_t random;
@@ -312,11 +314,17 @@ enum front {
 	FRONT_HELD,
 };
 
-static enum front judge(
-	struct dia_applier *a, const struct dia_txn *txn, uint64_t wall_ms)
+static bool too_far_ahead(
+	const struct dia_applier *a, const struct dia_txn *txn, uint64_t wall_ms)
 {
 	uint64_t at_ms = dia_hlc_ms(txn->head.stamp);
 
+	return at_ms > wall_ms && at_ms - wall_ms > a->c.max_ahead_ms;
+}
+
+static enum front judge(
+	struct dia_applier *a, const struct dia_txn *txn, uint64_t wall_ms)
+{
 	if (is_watermark(txn))
 		return FRONT_WATERMARK;
 	if (txn->head.seq <= a->c.applied_seq)
@@ -326,7 +334,7 @@ static enum front judge(
 			a->formed >= a->c.batch_txns || a->formed >= a->limit ||
 			a->formed_bytes + txn->body_len > a->c.batch_bytes))
 		return FRONT_FULL;
-	if (at_ms > wall_ms && at_ms - wall_ms > a->c.max_ahead_ms)
+	if (too_far_ahead(a, txn, wall_ms))
 		return FRONT_HELD;
 	return ready(a, txn) ? FRONT_TAKE : FRONT_NONE;
 }
@@ -364,6 +372,47 @@ static enum dia_rc take_front(struct dia_applier *a, struct dia_txn *front,
 	return DIA_OK;
 }
 
+/* The same, as the newest of those formed. */
+static enum dia_rc form_front(
+	struct dia_applier *a, struct dia_txn *front, struct dia_err *err)
+{
+	enum dia_rc rc = take_front(a, front, &a->txns[a->formed], err);
+
+	if (rc != DIA_OK)
+		return rc;
+	a->formed_bytes += front->body_len;
+	a->formed++;
+	return DIA_OK;
+}
+
+/* Whether it may be parsed while the batch in hand is written. */
+static bool fits_ahead(struct dia_applier *a, const struct dia_txn *txn)
+{
+	return (txn->head.flags & DIA_TXN_DDL) == 0 && txn->head.seq > a->c.applied_seq &&
+	       a->formed - a->batch.txn_count < a->c.batch_txns &&
+	       a->formed_bytes - a->batch.bytes + txn->body_len <= a->c.batch_bytes &&
+	       !too_far_ahead(a, txn, a->wall_ms) && ready(a, txn);
+}
+
+void dia_applier_ahead(struct dia_applier *a)
+{
+	struct dia_err err = {.rc = DIA_OK};
+	bool more = a->state == DIA_APPLIER_WRITE;
+
+	while (more) {
+		struct dia_txn *front = peek(a);
+
+		if (front == NULL)
+			return;
+		if (is_watermark(front))
+			more = take_watermark(a) == DIA_OK;
+		else
+			more = fits_ahead(a, front) &&
+			       form_front(a, front, &err) == DIA_OK;
+		dia_txn_unref(front);
+	}
+}
+
 static enum dia_rc take_replay(
 	struct dia_applier *a, struct dia_txn *front, struct dia_err *err)
 {
@@ -381,11 +430,14 @@ static enum dia_rc take_replay(
 
 static void choose_batch(struct dia_applier *a)
 {
+	size_t n = 0, bytes = 0;
+
+	while (n < a->formed && n < a->limit &&
+		(n == 0 || bytes + a->txns[n].txn->body_len <= a->c.batch_bytes))
+		bytes += a->txns[n++].txn->body_len;
 	a->batch.txns = a->txns;
-	a->batch.txn_count = a->formed < a->limit ? a->formed : a->limit;
-	a->batch.bytes = 0;
-	for (size_t i = 0; i < a->batch.txn_count; i++)
-		a->batch.bytes += a->txns[i].txn->body_len;
+	a->batch.txn_count = n;
+	a->batch.bytes = bytes;
 	a->told = 0;
 	if (a->batch.ddl)
 		set_state(a, DIA_APPLIER_DDL);
@@ -410,12 +462,9 @@ static enum dia_rc step_idle(
 		rc = take_replay(a, front, &err);
 		break;
 	case FRONT_TAKE:
-		rc = take_front(a, front, &a->txns[a->formed], &err);
-		if (rc != DIA_OK)
-			break;
-		a->batch.ddl = (front->head.flags & DIA_TXN_DDL) != 0;
-		a->formed_bytes += front->body_len;
-		a->formed++;
+		rc = form_front(a, front, &err);
+		if (rc == DIA_OK)
+			a->batch.ddl = (front->head.flags & DIA_TXN_DDL) != 0;
 		break;
 	case FRONT_NONE:
 	case FRONT_FULL:
@@ -790,6 +839,7 @@ enum dia_rc dia_applier_step(
 	enum dia_rc rc;
 
 	*ret_wait_ms = 0;
+	a->wall_ms = wall_ms;
 	rc = make_step(a, wall_ms, ret_wait_ms);
 	if (a->state != before) {
 		(void)pthread_mutex_lock(&a->mutex);
@@ -828,8 +878,8 @@ enum dia_rc dia_applier_new(const struct dia_applier_config *c, struct dia_appli
 	a->received_seq = c->applied_seq - c->replay_txns;
 	a->stats.received_seq = a->received_seq;
 	a->stats.applied_seq = c->applied_seq;
-	a->txns = calloc(a->c.batch_txns, sizeof(*a->txns));
-	a->watermarks = calloc(a->c.batch_txns, sizeof(struct dia_txn *));
+	a->txns = calloc(a->c.batch_txns, 2 * sizeof(*a->txns));
+	a->watermarks = calloc(a->c.batch_txns, 2 * sizeof(struct dia_txn *));
 	if (a->txns == NULL || a->watermarks == NULL ||
 		pthread_mutex_init(&a->mutex, NULL) != 0) {
 		free(a->txns);

@@ -18,7 +18,8 @@
  * Every step does at most one call of the database ops. In the proxy a thread runs steps
  * and those calls block; in the simulation a call that would wait for a row lock returns
  * DIA_E_AGAIN and the step is made again later. All access to the engine is between lock
- * and unlock.
+ * and unlock. What arrives while a batch is being written may be parsed meanwhile
+ * (dia_applier_ahead); it becomes part of no batch before the one in hand has ended.
  */
 #ifndef DIA_ENGINE_APPLIER_H
 #define DIA_ENGINE_APPLIER_H
@@ -155,6 +156,14 @@ DIA_MUST_CHECK enum dia_rc dia_applier_push(struct dia_applier *a, struct dia_tx
  */
 DIA_MUST_CHECK enum dia_rc dia_applier_step(
 	struct dia_applier *a, uint64_t wall_ms, uint64_t *ret_wait_ms);
+
+/*
+ * For ops->write, called from there, while the server is at work: parse what stands in
+ * the queue, a batch at most. ops->parse is called amid ops->write for that; what it
+ * cannot do then, by any error, is done when the batch has ended. Nothing else of the
+ * machine moves.
+ */
+void dia_applier_ahead(struct dia_applier *a);
 
 struct dia_applier_stats {
 	enum dia_applier_state state; /* after the last step */

@@ -261,8 +261,13 @@ static enum dia_rc op_parse(void *ctx, struct dia_apply_txn *txn, struct dia_err
 	struct applier_ctx *c = ctx;
 	const struct sim_txn *t = &c->w->dcs[c->origin].db.txns[txn->txn->head.seq - 1];
 	struct dia_change bare[MAX_CHANGES];
-	enum dia_rc rc = fault(c, false, reterr);
+	enum dia_rc rc = DIA_OK;
 
+	/* Ahead the connection is busy: what needs it can only be refused. */
+	if (!c->ahead)
+		rc = fault(c, false, reterr);
+	else if (sim_chance(c->w, c->w->k.fault))
+		rc = dia_err_set(reterr, DIA_E_DB_RETRY, 0, "the connection is busy");
 	if (rc != DIA_OK)
 		return rc;
 	txn->change_count = sim_changes(t, bare);
@@ -333,6 +338,11 @@ static enum dia_rc op_write(
 	if (!s->active || s->complete)
 		sim_fail(c->w, "write without begin");
 	s->batch = batch;
+	if (sim_chance(c->w, 300)) {
+		c->ahead = true;
+		dia_applier_ahead(dc_of(c)->appliers[c->origin]);
+		c->ahead = false;
+	}
 	for (; s->at_txn < batch->txn_count; s->at_txn++, s->at_change = 0) {
 		struct dia_apply_txn *t = &batch->txns[s->at_txn];
 		const struct sim_txn *what =

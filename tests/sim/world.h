@@ -105,6 +105,7 @@ struct world;
 struct applier_ctx {
 	struct world *w;
 	int dc, origin;
+	bool ahead; /* op_parse is called amid op_write */
 };
 
 struct dc {

@@ -26,6 +26,8 @@ struct fake {
 	uint64_t applied_seq; /* what reconnect reports */
 	struct dia_gtid_pos position;
 	size_t written_txns, parsed;
+	struct dia_applier *ahead; /* told to parse ahead by each write */
+	size_t parsed_ahead;
 	struct dia_apply_batch *batch;
 	struct dia_decision first;
 	uint64_t first_rival;
@@ -118,6 +120,14 @@ static enum dia_rc op_write(
 		w->rival_seq = w->decision.conflict ? w->decision.rival->seq : 0;
 		batch->watches = w;
 		batch->watch_count = 1;
+	}
+	if (f->ahead != NULL) {
+		size_t before = f->parsed;
+
+		dia_applier_ahead(f->ahead);
+		f->parsed_ahead = f->parsed - before;
+		/* What is being written stays what it was. */
+		assert_int_equal(batch->txn_count, f->written_txns);
 	}
 	return call(f, WRITE, reterr);
 }
@@ -343,6 +353,119 @@ static void test_batch_limits(void **state)
 	assert_int_equal(settle(&r), DIA_E_AGAIN);
 	assert_string_equal(r.db.calls, "bwqcbwqc");
 	assert_int_equal(stats(&r).applied_seq, 8);
+	stop(&r);
+}
+
+static void step_over_write(struct rig *r)
+{
+	uint64_t wait_ms;
+
+	step_to(r, DIA_APPLIER_WRITE);
+	assert_int_equal(dia_applier_step(r->a, r->now_ms, &wait_ms), DIA_OK);
+}
+
+static void test_parses_ahead_while_writing(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	start(&r, 0);
+	r.db.ahead = r.a;
+	assert_int_equal(settle(&r), DIA_E_AGAIN);
+	for (uint64_t i = 1; i <= 11; i++)
+		push(&r, i, "k");
+	push_watermark(&r, 11, 0);
+	step_over_write(&r);
+	assert_int_equal(r.db.parsed_ahead, 4); /* a batch at most, whatever waits */
+	assert_int_equal(stats(&r).queued_txns, 4);
+	assert_int_equal(settle(&r), DIA_E_AGAIN);
+	assert_string_equal(r.db.calls, "qbwqcbwqcbwqc");
+	assert_int_equal(r.db.written_txns, 3);
+	assert_int_equal(stats(&r).applied_seq, 11);
+	assert_int_equal(stats(&r).queued_txns, 0);
+	stop(&r);
+}
+
+static void test_what_is_not_parsed_ahead(void **state)
+{
+	struct rig r;
+	char big[90];
+
+	(void)state;
+	memset(big, 'x', sizeof(big));
+	big[sizeof(big) - 1] = '\0';
+	start(&r, 0);
+	r.db.ahead = r.a;
+	assert_int_equal(settle(&r), DIA_E_AGAIN);
+	/* The bytes of a batch bound what is ahead as well. */
+	push(&r, 1, "a");
+	push(&r, 2, big);
+	push(&r, 3, big);
+	push(&r, 4, "twelve bytes");
+	step_over_write(&r);
+	assert_int_equal(r.db.written_txns, 2);
+	assert_int_equal(r.db.parsed_ahead, 1);
+	assert_int_equal(settle(&r), DIA_E_AGAIN);
+	assert_string_equal(r.db.calls, "qbwqcbwqcbwqc");
+	/* A statement, and what stands behind it. */
+	push(&r, 5, "a");
+	assert_int_equal(
+		dia_applier_push(r.a, txn(6, r.now_ms, "", DIA_TXN_DDL)), DIA_OK);
+	push(&r, 7, "b");
+	step_over_write(&r);
+	assert_int_equal(r.db.parsed_ahead, 0);
+	assert_int_equal(settle(&r), DIA_E_AGAIN);
+	assert_string_equal(r.db.calls, "qbwqcbwqcbwqcbwqcdbwqc");
+	assert_int_equal(stats(&r).applied_seq, 7);
+	/* Stamped too far ahead. */
+	push(&r, 8, "a");
+	step_to(&r, DIA_APPLIER_WRITE);
+	assert_int_equal(dia_applier_push(r.a, txn(9, r.now_ms + 5000, "b", 0)), DIA_OK);
+	step_over_write(&r);
+	assert_int_equal(r.db.parsed_ahead, 0);
+	assert_int_equal(settle(&r), DIA_E_AGAIN);
+	assert_int_equal(stats(&r).applied_seq, 9);
+	stop(&r);
+}
+
+/* What was parsed ahead outlives the failure of the batch before it, and no batch gets
+ * larger by it. */
+static void test_errors_while_ahead(void **state)
+{
+	static const enum op ops[] = {WRITE, POSITION, COMMIT};
+	struct rig r;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++) {
+		for (int gone = 0; gone < 2; gone++) {
+			start(&r, 0);
+			r.db.ahead = r.a;
+			assert_int_equal(settle(&r), DIA_E_AGAIN);
+			for (uint64_t seq = 1; seq <= 8; seq++)
+				push(&r, seq, "0123456789012345678901234");
+			r.db.next[ops[i]] = gone ? DIA_E_DB_GONE : DIA_E_DB_RETRY;
+			r.db.repeat[ops[i]] = 3;
+			assert_int_equal(settle(&r), DIA_E_AGAIN);
+			assert_true(r.db.written_txns <= 4);
+			assert_int_equal(stats(&r).applied_seq, 8);
+			assert_int_equal(stats(&r).txns, 8);
+			stop(&r);
+		}
+	}
+	/* What cannot be parsed yet is parsed later, and is no failure before that. */
+	start(&r, 0);
+	r.db.ahead = r.a;
+	assert_int_equal(settle(&r), DIA_E_AGAIN);
+	push(&r, 1, "a");
+	step_to(&r, DIA_APPLIER_WRITE);
+	push(&r, 2, "b");
+	r.db.next[PARSE] = DIA_E_DB_RETRY;
+	r.db.repeat[PARSE] = 1;
+	step_over_write(&r);
+	assert_int_equal(stats(&r).retries, 0);
+	assert_int_equal(settle(&r), DIA_E_AGAIN);
+	assert_int_equal(stats(&r).retries, 0);
+	assert_int_equal(stats(&r).applied_seq, 2);
 	stop(&r);
 }
 
@@ -986,6 +1109,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_one_batch),
 		cmocka_unit_test(test_batch_limits),
+		cmocka_unit_test(test_parses_ahead_while_writing),
+		cmocka_unit_test(test_what_is_not_parsed_ahead),
+		cmocka_unit_test(test_errors_while_ahead),
 		cmocka_unit_test(test_push_duplicates_gaps_and_limit),
 		cmocka_unit_test(test_larger_than_the_queue),
 		cmocka_unit_test(test_watermark_alone_and_behind_a_batch),
