@@ -167,6 +167,7 @@ enum dia_rc apply_db_connect(struct apply_db *db, struct dia_err *reterr)
 	/* DDL may have happened unseen. */
 	atomic_fetch_add(db->c.schema_generation, 1);
 	allow_widening(db);
+	apply_sql_widen_cache(db);
 	return DIA_OK;
 }
 

@@ -1,8 +1,15 @@
 /* proxy/apply/sql.c - statements of the applier's session; see db.h. */
 #include "proxy/apply/db.h"
+#include "proxy/core/log.h"
 
 #include <inttypes.h>
 #include <mysqld_error.h>
+
+enum {
+	CACHE_SLACK = 256 << 10, /* headers, Table_maps, the mark */
+	CACHE_MAX = 64 << 20,
+	CACHE_ORIGIN = 32768, /* no dc has such an id */
+};
 
 void apply_sql_name(struct dia_buf *out, struct dia_slice name)
 {
@@ -132,6 +139,43 @@ enum dia_rc apply_sql_run_last(struct apply_db *db, struct dia_err *reterr)
 	/* Of rows that are not there it says nothing. */
 	db->has_position &= rc == DIA_OK;
 	return rc;
+}
+
+void apply_sql_widen_cache(struct apply_db *db)
+{
+	uint64_t now, want = db->c.config->limits.batch_bytes + CACHE_SLACK;
+	struct dia_err err = {.rc = DIA_OK};
+	enum dia_rc rc;
+
+	want = (want > CACHE_MAX ? CACHE_MAX : want) & ~UINT64_C(4095);
+	rc = dia_mariadb_query_one_u64(
+		db->mysql, &now, &err, "SELECT @@GLOBAL.binlog_cache_size");
+	if (rc != DIA_OK || now >= want)
+		return;
+	if (dia_mariadb_exec(db->mysql, &err, "SET GLOBAL binlog_cache_size=%" PRIu64,
+		    want) != DIA_OK) {
+		dia_log(DIA_LOG_INFO, "apply", "small_binlog_cache",
+			"dc=%s binlog_cache_size=%" PRIu64
+			" remedy=\"let diarchy's account have BINLOG ADMIN, or SET "
+			"GLOBAL "
+			"binlog_cache_size=%" PRIu64 ": batches go through a file\"",
+			db->c.origin_name, now, want);
+		return;
+	}
+	/* No row comes of it, nor anything in the binlog: only the cache. */
+	rc = dia_mariadb_exec(db->mysql, &err, "START TRANSACTION");
+	if (rc == DIA_OK)
+		rc = dia_mariadb_exec(db->mysql, &err,
+			"INSERT INTO diarchy.applied (origin, seq, stamp, incarnation) "
+			"VALUES (%u, 0, 0, 0)",
+			CACHE_ORIGIN + db->c.origin.id);
+	/* A connection that breaks here is found out by what comes next. */
+	if (dia_mariadb_exec(db->mysql, &err, "ROLLBACK") != DIA_OK ||
+		dia_mariadb_exec(db->mysql, &err, "SET GLOBAL binlog_cache_size=%" PRIu64,
+			now) != DIA_OK ||
+		rc != DIA_OK)
+		dia_log(DIA_LOG_DEBUG, "apply", "binlog_cache_failed", "dc=%s error=%s",
+			db->c.origin_name, err.text);
 }
 
 enum dia_rc apply_sql_class(enum dia_rc rc, struct dia_err *reterr)
