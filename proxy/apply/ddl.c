@@ -155,9 +155,8 @@ static enum dia_rc take_turn(struct apply_db *db, MYSQL *session, struct dia_err
 }
 
 /* A connection as the statement's own session was. */
-static enum dia_rc open_session(struct apply_db *db, uint64_t seq,
-	const struct dia_event *ev, const struct dia_query_event *q, MYSQL **ret,
-	struct dia_err *reterr)
+static enum dia_rc open_session(struct apply_db *db, const struct dia_event *ev,
+	const struct dia_query_event *q, MYSQL **ret, struct dia_err *reterr)
 {
 	struct dia_buf sql = {0};
 	enum dia_rc rc = dia_mariadb_connect(db->c.config, 0, ret, reterr);
@@ -186,9 +185,6 @@ static enum dia_rc open_session(struct apply_db *db, uint64_t seq,
 		rc = sql.failed
 			     ? dia_err_set(reterr, DIA_E_NOMEM, 0, "out of memory")
 			     : dia_mariadb_exec_slice(*ret, dia_buf_slice(&sql), reterr);
-	if (rc == DIA_OK)
-		rc = dia_mariadb_exec(*ret, reterr, "SET SESSION gtid_seq_no=%" PRIu64,
-			apply_gtid_seq(seq, false));
 	dia_buf_fini(&sql);
 	return rc;
 }
@@ -201,11 +197,16 @@ static enum dia_rc execute(struct apply_db *db, const struct dia_txn_head *head,
 	struct dia_err err = {.rc = DIA_OK};
 	MYSQL *session = NULL;
 	bool done = false;
-	enum dia_rc rc = open_session(db, head->seq, ev, q, &session, &err);
+	enum dia_rc rc = open_session(db, ev, q, &session, &err);
 
 	if (rc == DIA_OK)
 		rc = read_done(db, head->seq, &done, &err);
 	DIA_FAULT("ddl_before");
+	/* Not before we know: gtid_strict_mode refuses a number that stands in the
+	 * binlog. */
+	if (rc == DIA_OK && !done)
+		rc = dia_mariadb_exec(session, &err, "SET SESSION gtid_seq_no=%" PRIu64,
+			apply_gtid_seq(head->seq, false));
 	if (rc == DIA_OK && !done)
 		rc = apply_sql_class(dia_mariadb_exec_slice(session, q->sql, &err), &err);
 	if (session != NULL)
