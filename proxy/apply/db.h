@@ -98,8 +98,8 @@ DIA_MUST_CHECK enum dia_rc apply_sql_run(
 DIA_MUST_CHECK enum dia_rc apply_sql_run_last(
 	struct apply_db *db, struct dia_err *reterr);
 /*
- * Give this session a binlog cache that holds a batch. With the server's usual 32 KiB each
- * batch goes through a temporary file, and waits for the disk where that is busy. A
+ * Give this session a binlog cache that holds a batch. With the server's usual 32 KiB
+ * each batch goes through a temporary file, and waits for the disk where that is busy. A
  * session's cache has the size that the global variable has when it is made, so that is
  * raised for the moment of making it; other sessions made just then have a larger one,
  * too, of which they touch what they use. Without the right to do it, all is as it was.

@@ -376,7 +376,7 @@ enum dia_rc apply_write_with(struct apply_db *db, struct dia_apply_batch *batch,
 			"the transactions of %s are numbered anew, which "
 			"gtid_strict_mode refuses "
 			"(seq_no %" PRIu64 " in domain %u); SET GLOBAL "
-					   "gtid_strict_mode=OFF and start diarchy "
+			"gtid_strict_mode=OFF and start diarchy "
 			"again",
 			db->c.origin_name, apply_gtid_seq(db->batch_seq, true),
 			dia_reserved_id(db->c.origin));
