@@ -29,6 +29,7 @@ struct dia_process {
 	pthread_mutex_t engine_lock;
 	struct dia_apply *apply;
 	struct dia_link *link;
+	struct dia_link_peer peers[DIA_CONFIG_PEERS_MAX]; /* the link borrows them */
 	struct dia_client_server *clients;
 	char waiting_for[512]; /* while starting: for what; under parts_lock */
 };

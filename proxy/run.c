@@ -197,8 +197,18 @@ static enum dia_rc read_marks(
 	return rc;
 }
 
+/* Show a finished part to reports. Making it may wait for the database or the network,
+ * which no report may wait for: only the pointer changes under the lock. */
+#define PUBLISH(p, field, part)                                \
+	do {                                                   \
+		(void)pthread_rwlock_wrlock(&(p)->parts_lock); \
+		(p)->field = (part);                           \
+		(void)pthread_rwlock_unlock(&(p)->parts_lock); \
+	} while (0)
+
 static enum dia_rc start_engine(struct dia_process *p, struct dia_err *reterr)
 {
+	struct dia_engine *part = NULL;
 	struct dia_engine_config engine = {0};
 	enum dia_rc rc;
 
@@ -208,13 +218,17 @@ static enum dia_rc start_engine(struct dia_process *p, struct dia_err *reterr)
 	rc = read_marks(p, &engine, reterr);
 	if (rc != DIA_OK)
 		return rc;
-	rc = dia_engine_new(&engine, &p->engine);
+	rc = dia_engine_new(&engine, &part);
+	if (rc == DIA_OK)
+		PUBLISH(p, engine, part);
 	return rc == DIA_OK ? DIA_OK
 			    : dia_err_set(reterr, rc, 0, "engine: %s", dia_rc_text(rc));
 }
 
 static enum dia_rc start_apply(struct dia_process *p, struct dia_err *reterr)
 {
+	struct dia_apply *part = NULL;
+	enum dia_rc rc;
 	struct dia_apply_config config = {.config = p->config,
 		.engine = p->engine,
 		.lock = engine_lock,
@@ -222,11 +236,16 @@ static enum dia_rc start_apply(struct dia_process *p, struct dia_err *reterr)
 		.lock_ctx = p,
 		.clock = p->clock};
 
-	return dia_apply_start(&config, &p->apply, reterr);
+	rc = dia_apply_start(&config, &part, reterr);
+	if (rc == DIA_OK)
+		PUBLISH(p, apply, part);
+	return rc;
 }
 
 static enum dia_rc open_capture(struct dia_process *p, struct dia_err *reterr)
 {
+	struct dia_capture *part = NULL;
+	enum dia_rc rc;
 	struct dia_capture_config config = {.config = p->config,
 		.clock = p->clock,
 		.lock = engine_lock,
@@ -236,7 +255,10 @@ static enum dia_rc open_capture(struct dia_process *p, struct dia_err *reterr)
 		.schema_changed = schema_changed,
 		.wake_ctx = p};
 
-	return dia_capture_new(&config, &p->capture, reterr);
+	rc = dia_capture_new(&config, &part, reterr);
+	if (rc == DIA_OK)
+		PUBLISH(p, capture, part);
+	return rc;
 }
 
 /* What a peer may send as one transaction: it is kept in state_dir on its way, and must
@@ -252,7 +274,9 @@ static uint64_t largest_transaction(const char *state_dir)
 
 static enum dia_rc start_link(struct dia_process *p, struct dia_err *reterr)
 {
-	static struct dia_link_peer peers[DIA_CONFIG_PEERS_MAX];
+	struct dia_link *part = NULL;
+	enum dia_rc rc;
+	struct dia_link_peer *peers = p->peers;
 	struct dia_link_config config = {.self = p->config->dc.id,
 		.self_name = p->config->dc.name,
 		.listen = p->config->peer.listen.text,
@@ -273,11 +297,16 @@ static enum dia_rc start_link(struct dia_process *p, struct dia_err *reterr)
 		peers[i].name = p->config->peer.dcs[i].name;
 		peers[i].address = p->config->peer.dcs[i].address.text;
 	}
-	return dia_link_start(&config, &p->link, reterr);
+	rc = dia_link_start(&config, &part, reterr);
+	if (rc == DIA_OK)
+		PUBLISH(p, link, part);
+	return rc;
 }
 
 static enum dia_rc start_clients(struct dia_process *p, struct dia_err *reterr)
 {
+	struct dia_client_server *part = NULL;
+	enum dia_rc rc;
 	struct dia_client_config config = {.listen_host = p->config->listen.host,
 		.listen_port = p->config->listen.port,
 		.loops = (unsigned)p->config->loops,
@@ -290,19 +319,9 @@ static enum dia_rc start_clients(struct dia_process *p, struct dia_err *reterr)
 		.console_ctx = p,
 		.clock = p->clock};
 
-	return dia_client_server_start(&config, &p->clients, reterr);
-}
-
-/* One part, made and shown to reports under the lock. */
-static enum dia_rc start_part(struct dia_process *p,
-	enum dia_rc (*start)(struct dia_process *p, struct dia_err *reterr),
-	struct dia_err *reterr)
-{
-	enum dia_rc rc;
-
-	(void)pthread_rwlock_wrlock(&p->parts_lock);
-	rc = start(p, reterr);
-	(void)pthread_rwlock_unlock(&p->parts_lock);
+	rc = dia_client_server_start(&config, &part, reterr);
+	if (rc == DIA_OK)
+		PUBLISH(p, clients, part);
 	return rc;
 }
 
@@ -321,10 +340,10 @@ static enum dia_rc start_on_database(
 
 		DIA_FAULT("run_prepared");
 		if (rc == DIA_OK)
-			rc = start_part(p, start_engine, reterr);
+			rc = start_engine(p, reterr);
 		DIA_FAULT("run_engine_started");
 		if (rc == DIA_OK)
-			rc = start_part(p, start_apply, reterr);
+			rc = start_apply(p, reterr);
 		/* Retry: the mark is locked by a commit of the process before us. */
 		if (rc != DIA_E_DB_GONE && rc != DIA_E_DB_RETRY)
 			return rc;
@@ -348,16 +367,16 @@ static enum dia_rc start_parts(
 		rc = dia_admin_start(
 			p->config->admin.text, &dia_report_ops, p, &p->admin, reterr);
 	if (rc == DIA_OK)
-		rc = start_part(p, open_capture, reterr);
+		rc = open_capture(p, reterr);
 	if (rc == DIA_OK)
 		rc = start_on_database(p, signals, reterr);
 	if (rc == DIA_OK)
-		rc = start_part(p, start_capture, reterr);
+		rc = start_capture(p, reterr);
 	if (rc == DIA_OK)
-		rc = start_part(p, start_link, reterr);
+		rc = start_link(p, reterr);
 	DIA_FAULT("run_before_clients");
 	if (rc == DIA_OK)
-		rc = start_part(p, start_clients, reterr);
+		rc = start_clients(p, reterr);
 	return rc;
 }
 
